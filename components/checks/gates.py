@@ -1,0 +1,134 @@
+"""The referee's verdicts on the two gates: pure functions of profiles, scores, contract, policy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from components.checks.drift import drift_findings
+from components.checks.fairness import GroupRates, group_rates, largest_gap
+from components.checks.measurement import (
+    Finding,
+    Measurement,
+    Status,
+    Verdict,
+    conclude,
+    within,
+)
+from components.checks.performance import Flags, Floats, brier, roc_auc
+from components.checks.schema import schema_findings
+from components.contract.contract import Contract
+from components.contract.policy import Limit, Metric, Policy
+from components.profile.profile import Profile
+
+
+def data_gate(
+    everything: Profile | None,
+    current: Profile | None,
+    baseline: Profile | None,
+    contract: Contract,
+    policy: Policy,
+) -> Verdict:
+    """Schema of all rows, and drift of the current spans against the baseline spans."""
+    schema = (
+        schema_findings(everything, contract)
+        if everything is not None
+        else [Finding("schema", Status.INCONCLUSIVE, "no rows were profiled")]
+    )
+    return conclude(schema + drift_findings(current, baseline, contract, policy.data_gate))
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Evaluation rows with their scores.
+
+    ``labels`` and ``scores`` have shape (n,); ``groups`` maps each protected column to n group
+    labels, None where the row has none.
+    """
+
+    labels: Flags
+    scores: Floats
+    groups: dict[str, list[str | None]]
+
+
+def release_measurements(scored: Scored, policy: Policy) -> tuple[Measurement, ...]:
+    """Everything the referee measures: accuracy, rates by group, and gaps between groups."""
+    confidence = policy.release_gate.confidence
+    found = [
+        roc_auc(scored.labels, scored.scores, confidence),
+        brier(scored.labels, scored.scores, confidence),
+    ]
+    for attribute, groups in scored.groups.items():
+        rates = _rates(scored, groups, policy)
+        found.extend(
+            r.rate(name, attribute, confidence)
+            for r in rates
+            for name in ("selection_rate", "tpr", "fpr")
+        )
+        found.extend(
+            largest_gap(m, rates, attribute, confidence) for m in Metric if m.is_group_difference
+        )
+    return tuple(found)
+
+
+def _rates(scored: Scored, groups: list[str | None], policy: Policy) -> list[GroupRates]:
+    return group_rates(scored.labels, scored.scores, groups, policy.decision_threshold)
+
+
+def release_gate(measurements: Sequence[Measurement], policy: Policy) -> Verdict:
+    """The limits of the policy against measurements; a limit without its figure is INCONCLUSIVE."""
+    by_key = {(m.name, m.slice): m for m in measurements}
+    return conclude(
+        limit_finding(limit, by_key.get((str(limit.metric), limit.attribute or "overall")))
+        for limit in policy.release_gate.limits
+    )
+
+
+def limit_finding(limit: Limit, measurement: Measurement | None) -> Finding:
+    """One limit against its figure: enough cases first, then the point or the worse bound."""
+    if measurement is None:
+        return Finding(limit.id, Status.INCONCLUSIVE, f"{limit.metric} was not measured")
+    where = "" if measurement.slice == "overall" else f" of {measurement.slice}"
+    if measurement.n < limit.min_n:
+        return Finding(
+            limit.id,
+            Status.INCONCLUSIVE,
+            f"{limit.metric}{where} rests on {measurement.n} cases, {limit.min_n} required",
+            measurement,
+        )
+    tested = measurement.value
+    if limit.tested_on == "worst_bound":
+        bound = measurement.low if limit.at_least is not None else measurement.high
+        tested = math.nan if bound is None else bound
+    return within(
+        limit.id, measurement, at_least=limit.at_least, at_most=limit.at_most, tested=tested
+    )
+
+
+def agreement(
+    native: Sequence[Measurement], referee: Sequence[Measurement], tolerance: float
+) -> list[Finding]:
+    """One finding for each figure that both sides have: they differ by at most the tolerance.
+
+    No figure in common is INCONCLUSIVE: agreement that was not checked is not agreement.
+    """
+    by_key = {(m.name, m.slice): m for m in referee}
+    findings = []
+    for mine in native:
+        theirs = by_key.get((mine.name, mine.slice))
+        if theirs is None:
+            continue
+        difference = Measurement(
+            f"native minus referee {mine.name}",
+            abs(mine.value - theirs.value),
+            theirs.n,
+            slice=mine.slice,
+            source=mine.source,
+        )
+        findings.append(
+            within(f"agreement:{mine.name}:{mine.slice}", difference, at_most=tolerance)
+        )
+    return findings or [
+        Finding("agreement", Status.INCONCLUSIVE, "native and referee have no figure in common")
+    ]

@@ -1,0 +1,83 @@
+"""The referee's own preprocessing, in plain numpy, to hold both stacks' transforms against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from components.contract.features import ModelInput
+from components.profile.compute import connect, literal, quote
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What the training rows say of one input: mean and std, or the vocabulary."""
+
+    input: ModelInput
+    mean: float = 0.0
+    std: float = 0.0
+    vocabulary: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Number of feature columns this input becomes."""
+        return len(self.vocabulary) if self.input.categorical else 1
+
+
+def fit(
+    files: Sequence[Path], inputs: Sequence[ModelInput], min_category_count: int
+) -> tuple[Fitted, ...]:
+    """Exact training statistics of each input over Parquet files, in the inputs' order."""
+    paths = "[" + ", ".join(literal(str(f)) for f in files) + "]"
+    fitted = []
+    with connect() as database:
+        for item in inputs:
+            name = quote(item.name)
+            if item.categorical:
+                rows = database.execute(
+                    f"SELECT {name}::VARCHAR AS v FROM read_parquet({paths}) "  # noqa: S608
+                    f"WHERE v IS NOT NULL GROUP BY v HAVING count(*) >= {min_category_count}"
+                ).fetchall()
+                # Code point order, the same in every engine whatever its collation.
+                fitted.append(Fitted(item, vocabulary=tuple(sorted(v for (v,) in rows))))
+                continue
+            value = f"CASE WHEN isnan({name}::DOUBLE) THEN NULL ELSE {name}::DOUBLE END"
+            mean, std = database.execute(
+                f"SELECT avg({value}), stddev_pop({value}) FROM read_parquet({paths})"  # noqa: S608
+            ).fetchall()[0]
+            fitted.append(Fitted(item, mean=mean or 0.0, std=std or 0.0))
+    return tuple(fitted)
+
+
+def features(rows: pa.Table, fitted: Sequence[Fitted]) -> npt.NDArray[np.float64]:
+    """The feature matrix of some rows, shape (rows, sum of widths), in the inputs' order."""
+    return np.hstack([_columns(rows[f.input.name], f) for f in fitted])
+
+
+def _columns(column: pa.ChunkedArray, fitted: Fitted) -> npt.NDArray[np.float64]:
+    values = column.to_pylist()
+    if not fitted.input.categorical:
+        raw = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+        scaled = (raw - fitted.mean) / fitted.std if fitted.std > 0 else np.zeros_like(raw)
+        return np.where(np.isnan(raw), 0.0, scaled)[:, None]
+    encoded = np.zeros((len(values), len(fitted.vocabulary)))
+    index: dict[str | None, int] = {v: i for i, v in enumerate(fitted.vocabulary)}
+    for row, value in enumerate(values):
+        position = index.get(as_text(value))
+        if position is not None:
+            encoded[row, position] = 1.0
+    return encoded
+
+
+def as_text(value: object) -> str | None:
+    """A categorical value as the text that all engines share; None for null."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -1,0 +1,130 @@
+"""The data contract as frozen types: columns, what may stand in them, and what each is for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+Scalar = str | int | float | bool
+
+
+class Role(StrEnum):
+    """What a column is for. Every column has exactly one role."""
+
+    FEATURE = "feature"
+    LABEL = "label"
+    ENTITY = "entity"
+    SPAN = "span"
+    PROTECTED = "protected"
+    EXCLUDED = "excluded"
+
+
+class LogicalType(StrEnum):
+    """The ODCS logical types that Assay's engines share."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """Named groups of a numeric protected column.
+
+    ``labels`` has one more entry than ``edges``; a value equal to an edge falls in the upper band,
+    so band ``i`` holds ``edges[i-1] <= value < edges[i]``.
+    """
+
+    edges: tuple[float, ...]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its type, its role and the values it may hold.
+
+    ``minimum`` and ``maximum`` are inclusive. ``max_null_fraction`` is in [0, 1], inclusive;
+    0 for a required column. ``allowed`` holds values of the column's type.
+    """
+
+    name: str
+    role: Role
+    logical_type: LogicalType
+    categorical: bool
+    classification: str | None = None
+    required: bool = False
+    unique: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    pattern: str | None = None
+    allowed: tuple[Scalar, ...] | None = None
+    max_null_fraction: float = 1.0
+    bands: Bands | None = None
+    proxy_of: tuple[str, ...] = ()
+    positive: Scalar | None = None
+
+    @property
+    def group_column(self) -> str:
+        """Name of the canonical column that holds this protected column's group labels."""
+        return f"assay_group_{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the rows come from: a built-in source by name, or files of the user's own."""
+
+    builtin: str | None
+    path: str | None
+    format: str | None
+    delimiter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """A data contract. ``digest`` is the SHA-256 of the file's bytes, in hex."""
+
+    name: str
+    version: str
+    path: Path
+    digest: str
+    source: Source
+    columns: tuple[Column, ...]
+    unique_together: tuple[tuple[str, ...], ...] = ()
+    min_rows: int = 1
+    max_rows: float = math.inf
+    missing_markers: tuple[str, ...] = ()
+
+    def column(self, name: str) -> Column:
+        """The column of that name; KeyError if the contract has none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    def with_role(self, role: Role) -> tuple[Column, ...]:
+        """Columns of one role, in the contract's order."""
+        return tuple(c for c in self.columns if c.role is role)
+
+    @property
+    def label(self) -> Column:
+        """The one label column."""
+        return self.with_role(Role.LABEL)[0]
+
+    @property
+    def entity(self) -> Column:
+        """The one column that names a person."""
+        return self.with_role(Role.ENTITY)[0]
+
+    @property
+    def span(self) -> Column | None:
+        """The column that orders rows in time, if there is one."""
+        spans = self.with_role(Role.SPAN)
+        return spans[0] if spans else None
+
+    @property
+    def protected(self) -> tuple[Column, ...]:
+        """Protected columns, in the contract's order."""
+        return self.with_role(Role.PROTECTED)

@@ -1,0 +1,161 @@
+"""From a policy YAML file to a Policy, checked against the contract it is for."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+from components.contract.contract import Contract
+from components.contract.errors import InputError
+from components.contract.json_schema import validate
+from components.contract.policy import (
+    Candidate,
+    DataGatePolicy,
+    DriftLimit,
+    DriftStatistic,
+    Limit,
+    Metric,
+    Policy,
+    ReleaseGatePolicy,
+    Splits,
+    Training,
+)
+from components.contract.strict_yaml import load_yaml
+
+SCHEMA = "policy-v1.schema.json"
+_IN_UNIT_INTERVAL = (0.0, 1.0)
+
+
+def load_policy(path: Path, contract: Contract) -> Policy:
+    """Load a policy and check that it fits the contract.
+
+    Raises:
+        InputError: names the file, the field and what would be right: an unknown key, a wrong
+            type, a column the contract does not have, a threshold outside its metric's range.
+    """
+    document, raw = load_yaml(path)
+    validate(document, SCHEMA, path)
+    gate, release = document["data_gate"], document["release_gate"]
+    policy = Policy(
+        name=document["name"],
+        dataset=document["dataset"],
+        purpose=document["purpose"],
+        path=path,
+        digest=hashlib.sha256(raw).hexdigest(),
+        splits=Splits(**document["splits"]),
+        data_gate=DataGatePolicy(
+            baseline_spans=tuple(gate["baseline_spans"]),
+            current_spans=tuple(gate["current_spans"]),
+            min_rows=gate["min_rows"],
+            bins=gate["bins"],
+            max_categories=gate["max_categories"],
+            default=_drift_limit(gate["drift"]["default"]),
+            columns={k: _drift_limit(v) for k, v in gate["drift"].get("columns", {}).items()},
+        ),
+        training=Training(
+            **{**document["training"], "hidden": tuple(document["training"]["hidden"])}
+        ),
+        candidates={k: _candidate(k, v) for k, v in document["candidates"].items()},
+        decision_threshold=document["decision"]["threshold"],
+        release_gate=ReleaseGatePolicy(
+            **{**release, "limits": tuple(_limit(item) for item in release["limits"])}
+        ),
+    )
+    _check(policy, contract)
+    return policy
+
+
+def _drift_limit(raw: dict[str, Any]) -> DriftLimit:
+    return DriftLimit(DriftStatistic(raw["statistic"]), raw["at_most"])
+
+
+def _candidate(name: str, raw: dict[str, Any]) -> Candidate:
+    return Candidate(
+        name=name,
+        description=raw["description"],
+        protected_features=tuple(raw["protected_features"]),
+        mitigation=raw["mitigation"],
+        reweigh_by=tuple(raw.get("reweigh_by", ())),
+    )
+
+
+def _limit(raw: dict[str, Any]) -> Limit:
+    return Limit(
+        id=raw["id"],
+        metric=Metric(raw["metric"]),
+        attribute=raw.get("attribute"),
+        at_least=raw.get("at_least"),
+        at_most=raw.get("at_most"),
+        tested_on=raw["tested_on"],
+        min_n=raw["min_n"],
+        grounds=raw["grounds"],
+    )
+
+
+def _check(policy: Policy, contract: Contract) -> None:
+    def refuse(field: str, what: str, expected: str) -> InputError:
+        return InputError(what, where=f"{policy.path}, field {field}", expected=expected)
+
+    if policy.dataset != contract.name:
+        raise refuse("dataset", f"policy is for {policy.dataset}", contract.name)
+    shares = policy.splits
+    if not math.isclose(shares.train + shares.validation + shares.evaluation, 1.0, abs_tol=1e-9):
+        raise refuse("splits", "shares do not sum to 1", "train + validation + evaluation = 1")
+    if both := set(policy.data_gate.baseline_spans) & set(policy.data_gate.current_spans):
+        raise refuse("data_gate", f"span {min(both)} is baseline and current", "disjoint spans")
+    names = {c.name for c in contract.columns}
+    for column in policy.data_gate.columns:
+        if column not in names:
+            raise refuse(
+                "data_gate.drift.columns",
+                f"unknown column {column}",
+                f"a column of {contract.path.name}",
+            )
+    protected = {c.name for c in contract.protected}
+    for name, candidate in policy.candidates.items():
+        field = f"candidates.{name}"
+        for column in (*candidate.protected_features, *candidate.reweigh_by):
+            if column not in protected:
+                raise refuse(
+                    field,
+                    f"{column} is not a protected column",
+                    "one of " + ", ".join(sorted(protected)),
+                )
+        if (candidate.mitigation == "reweighing") != bool(candidate.reweigh_by):
+            raise refuse(
+                field,
+                "reweighing and reweigh_by do not go together",
+                "reweigh_by with mitigation: reweighing, and only there",
+            )
+    _check_limits(policy, protected)
+
+
+def _check_limits(policy: Policy, protected: set[str]) -> None:
+    seen: set[str] = set()
+    for i, limit in enumerate(policy.release_gate.limits):
+        where = f"{policy.path}, field release_gate.limits[{i}]"
+        if limit.id in seen:
+            raise InputError(f"limit {limit.id} appears twice", where=where, expected="unique ids")
+        seen.add(limit.id)
+        if limit.metric.is_group_difference != (limit.attribute is not None):
+            raise InputError(
+                f"{limit.metric} and attribute do not fit",
+                where=where,
+                expected="an attribute with a group difference, and only there",
+            )
+        if limit.attribute is not None and limit.attribute not in protected:
+            raise InputError(
+                f"{limit.attribute} is not a protected column",
+                where=where,
+                expected="one of " + ", ".join(sorted(protected)),
+            )
+        threshold = limit.at_least if limit.at_least is not None else limit.at_most
+        low, high = _IN_UNIT_INTERVAL
+        if threshold is None or not low <= threshold <= high:
+            raise InputError(
+                f"threshold {threshold} is outside the range of {limit.metric}",
+                where=where,
+                expected="a number from 0 to 1",
+            )

@@ -1,0 +1,22 @@
+"""The eight stages of a release, in the order in which they run."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """The stages, in the order in which they run."""
+
+    INGEST = "ingest"
+    STATISTICS = "statistics"
+    DATA_GATE = "data_gate"
+    TRANSFORM = "transform"
+    TRAIN = "train"
+    RELEASE_GATE = "release_gate"
+    PUSH = "push"
+    SCORE = "score"
+
+
+GATES = (Stage.DATA_GATE, Stage.RELEASE_GATE)
+"""Stages whose native tools must give a verdict of their own."""

@@ -1,0 +1,112 @@
+"""What a run is about, fixed before its first stage and bound into every record."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import secrets
+import subprocess
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from components.contract.errors import EvidenceError
+from components.contract.json_schema import ROOT
+from components.lineage.digests import canonical_json, sha256_json
+from components.lineage.durable import writable_directory, write_atomically
+
+STACKS = ("tfx", "pytorch")
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """The identity of a run. Paths are where this machine finds things; digests are what counts."""
+
+    run_id: str
+    stack: str
+    candidate: str
+    home: str
+    contract_path: str
+    contract: str
+    policy_path: str
+    policy: str
+    dataset: str
+    dataset_path: str
+    dataset_version: str
+    code: str
+    environment: str
+    actor: str
+    started: str
+
+    @property
+    def directory(self) -> Path:
+        """Where the run's evidence and artifacts live."""
+        return Path(self.home) / "runs" / self.run_id
+
+    def save(self) -> None:
+        """Write ``run.json``; the run's directory is made, and must be writable."""
+        writable_directory(self.directory / "evidence")
+        writable_directory(self.directory / "artifacts")
+        write_atomically(self.directory / "run.json", canonical_json(asdict(self)))
+
+    @classmethod
+    def load(cls, directory: Path) -> RunSpec:
+        """Read ``run.json`` back.
+
+        Raises:
+            EvidenceError: there is none, or it is not one.
+        """
+        try:
+            return cls(**json.loads((directory / "run.json").read_bytes()))
+        except (OSError, ValueError, TypeError) as error:
+            raise EvidenceError(f"{directory} is not a run") from error
+
+
+def new_run_id(stack: str, candidate: str) -> str:
+    """A run id that sorts by time: ``20261122T120000Z-tfx-plain-1a2b3c``."""
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return f"{now}-{stack}-{candidate}-{secrets.token_hex(3)}"
+
+
+def utc_now() -> str:
+    """The time in UTC, ISO 8601 with microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def actor() -> str:
+    """Who runs this: ``ASSAY_ACTOR`` where set, else the operating system's user name."""
+    return os.environ.get("ASSAY_ACTOR") or getpass.getuser()
+
+
+def code_revision() -> str:
+    """The code that runs: git revision and digest of uncommitted changes, or package version."""
+    revision = _git("rev-parse", "HEAD")
+    if revision is None:
+        return f"assay {metadata.version('assay')}"
+    changed = (_git("status", "--porcelain") or "") + (_git("diff", "HEAD") or "")
+    return revision if not changed else f"{revision}+{sha256_json(changed)[:16]}"
+
+
+def _git(*arguments: str) -> str | None:
+    if not (ROOT / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(ROOT), *arguments],
+            capture_output=True,
+            check=True,
+            text=True,
+            errors="replace",
+            timeout=30,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def environment_digest() -> str:
+    """SHA-256 over the name and version of every installed distribution, in name order."""
+    found = {f"{d.name}=={d.version}".lower() for d in metadata.distributions() if d.name}
+    return sha256_json(sorted(found))

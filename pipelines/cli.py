@@ -1,0 +1,200 @@
+"""The command line: `assay`. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from components.contract.errors import AssayError
+
+if TYPE_CHECKING:
+    from components.compare.summary import RunSummary
+    from pipelines.launch import Order
+
+CLI_SCHEMA = "assay-cli/v1"
+_OPEN, _CLOSED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="assay",
+    help="One release process through two stacks, under one contract, one policy and one audit.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+HomeOption = Annotated[
+    Path,
+    typer.Option("--home", help="Where data, runs, stores and reports live.", envvar="ASSAY_HOME"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+_DEFAULT_HOME = Path(".assay")
+
+
+@app.command()
+def run(
+    dataset: Annotated[str, typer.Argument(help="Name of a data contract, as rand_hie.")],
+    stack: Annotated[str, typer.Option(help="tfx, pytorch or both.")] = "both",
+    candidate: Annotated[
+        str | None, typer.Option(help="Candidate of the policy; its first if not given.")
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="Policy file; policies/DATASET.yaml if not given.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="CSV or Parquet file to read instead of the contract's.")
+    ] = None,
+    home: HomeOption = _DEFAULT_HOME,
+    beam: Annotated[
+        str, typer.Option(help="Options for Beam, as one text: '--runner=... --...'.")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Take a dataset through all eight stages; exit 0 if every run was released, 1 if not."""
+    from pipelines.catalogue import find
+
+    contract_path = find("schemas", dataset)
+    policy_path = policy or find("policies", dataset)
+    name = candidate or _first_candidate(contract_path, policy_path)
+    summaries = _launch(
+        contract_path, [(name, policy_path)], stack, home, data, beam.split(), as_json
+    )
+    raise typer.Exit(_finish(summaries, as_json, report=None))
+
+
+@app.command()
+def demo(home: HomeOption = _DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Real data, both stacks, three candidates, and a report. Exit 0 once it ran to its end."""
+    from components.compare.report import write_report
+    from pipelines.catalogue import find
+
+    production, pilot = find("policies", "rand_hie"), find("policies", "rand_hie_pilot")
+    wanted = [("plain", production), ("mitigated", production), ("mitigated", pilot)]
+    summaries = _launch(find("schemas", "rand_hie"), wanted, "both", home, None, [], as_json)
+    page = write_report(summaries, home / "report", metadata.version("assay"))
+    _finish(summaries, as_json, report=page)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories, as .assay/runs/...")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Directory to write to.")] = Path(
+        "report"
+    ),
+) -> None:
+    """Write the HTML report about some runs, from their evidence alone."""
+    from components.compare.report import write_report
+    from components.compare.summary import summarise
+
+    page = write_report([summarise(r) for r in runs], output, metadata.version("assay"))
+    typer.echo(page)
+
+
+@app.command()
+def doctor(home: HomeOption = _DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Say whether this machine is fit to run Assay, and what to mend if not."""
+    from pipelines.doctor import examine
+
+    checks = examine(home)
+    bad = [c for c in checks if c.status == "bad"]
+    if as_json:
+        _print_json(
+            {"checks": [{"name": c.name, "status": c.status, "detail": c.detail} for c in checks]}
+        )
+    else:
+        for check in checks:
+            typer.echo(f"{check.status:<7} {check.name:<16} {check.detail}")
+        typer.echo(f"{len(bad)} to mend" if bad else "fit to run")
+    raise typer.Exit(_CLOSED if bad else _OPEN)
+
+
+def _first_candidate(contract_path: Path, policy_path: Path) -> str:
+    from components.contract.contract_loader import load_contract
+    from components.contract.policy_loader import load_policy
+
+    return next(iter(load_policy(policy_path, load_contract(contract_path)).candidates))
+
+
+def _launch(
+    contract_path: Path,
+    wanted: list[tuple[str, Path]],
+    stack: str,
+    home: Path,
+    data: Path | None,
+    beam_args: list[str],
+    quiet: bool,
+) -> list[RunSummary]:
+    from rich.console import Console
+
+    from components.compare.summary import summarise
+    from pipelines.launch import Order, execute, prepare, stacks_named
+    from pipelines.show import Progress
+
+    orders: list[Order] = [
+        Order(s, candidate, policy) for s in stacks_named(stack) for candidate, policy in wanted
+    ]
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    console.print(f"reading and cutting the data for {contract_path.stem}")
+    specs = prepare(contract_path, orders, home, data)
+    with Progress(console).watching() as progress:
+        execute(specs, progress, beam_args)
+    return [summarise(s.directory) for s in specs]
+
+
+def _finish(summaries: list[RunSummary], as_json: bool, report: Path | None) -> int:
+    """Print what came out, and return the exit code that says so."""
+    from rich.console import Console
+
+    from components.compare.report import headline
+    from components.compare.summary import as_json as summary_json
+    from pipelines.show import print_tables
+
+    if as_json:
+        _print_json(
+            {
+                "runs": [summary_json(s) for s in summaries],
+                "report": str(report) if report else None,
+            }
+        )
+    else:
+        console = Console(highlight=False)
+        print_tables(console, summaries)
+        console.print(headline(summaries))
+        if report is not None:
+            console.print(f"report: {report}", soft_wrap=True)
+    return _OPEN if all(s.outcome == "released" for s in summaries) else _CLOSED
+
+
+def _print_json(body: dict[str, Any]) -> None:
+    document = {"schemaVersion": CLI_SCHEMA, "assayVersion": metadata.version("assay"), **body}
+    typer.echo(json.dumps(document, indent=2))
+
+
+def main() -> None:
+    """Entry point. One line and exit 2 for bad input, one line and exit 3 for a malfunction."""
+    try:
+        sys.exit(app(standalone_mode=False))
+    except TyperException as error:
+        print(f"assay: {error} (see `assay --help`)", file=sys.stderr)
+        sys.exit(_USAGE)
+    except AssayError as error:
+        print(f"assay: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        print(
+            "assay: interrupted; what was recorded stays, run again to start anew", file=sys.stderr
+        )
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_OPEN)
+
+
+if __name__ == "__main__":
+    main()

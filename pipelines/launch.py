@@ -1,0 +1,217 @@
+"""Starting runs, watching them, and closing them however they end."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.contract.contract import Contract
+from components.contract.contract_loader import load_contract
+from components.contract.errors import AssayError, InputError
+from components.contract.policy import Policy
+from components.contract.policy_loader import load_policy
+from components.datasets.canonical import Dataset, ingest
+from components.lineage.commitments import load_or_create_row_key
+from components.lineage.durable import writable_directory
+from components.lineage.evidence import EvidenceChain, EvidenceRecord
+from components.stacks.process import ReleaseProcess, row_key_path
+from components.stacks.run_spec import (
+    STACKS,
+    RunSpec,
+    actor,
+    code_revision,
+    environment_digest,
+    new_run_id,
+    utc_now,
+)
+
+_PROBE = {"tfx": "tfx", "pytorch": "lightning"}
+_POLL_SECONDS = 0.1
+_GRACE_SECONDS = 10
+
+Watch = Callable[[RunSpec, EvidenceRecord], None]
+"""Called with every record as soon as it stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One run that is wanted."""
+
+    stack: str
+    candidate: str
+    policy_path: Path
+
+
+def stacks_named(name: str) -> tuple[str, ...]:
+    """The stacks that ``tfx``, ``pytorch`` or ``both`` means.
+
+    Raises:
+        InputError: another word, or a stack whose extra is not installed.
+    """
+    chosen = STACKS if name == "both" else (name,)
+    for stack in chosen:
+        if stack not in STACKS:
+            raise InputError(
+                f"unknown stack {stack!r}", where="--stack", expected="tfx, pytorch or both"
+            )
+        if importlib.util.find_spec(_PROBE[stack]) is None:
+            raise InputError(
+                f"extra {stack} is not installed",
+                where="this Python environment",
+                expected=f"`make setup EXTRAS={stack}` (or EXTRAS=all)",
+            )
+    return chosen
+
+
+def prepare(
+    contract_path: Path, orders: Sequence[Order], home: Path, data: Path | None
+) -> list[RunSpec]:
+    """Ingest the data once for each policy and write down every run before the first one starts.
+
+    Raises:
+        InputError: contract, policy, candidate, data or home are not usable.
+    """
+    home = home.resolve()
+    contract = load_contract(contract_path)
+    policies = {o.policy_path: load_policy(o.policy_path, contract) for o in orders}
+    for order in orders:
+        known = policies[order.policy_path].candidates
+        if order.candidate not in known:
+            raise InputError(
+                f"unknown candidate {order.candidate!r}",
+                where=str(order.policy_path),
+                expected="one of " + ", ".join(known),
+            )
+    writable_directory(home / "keys").chmod(0o700)
+    row_key = load_or_create_row_key(row_key_path(home))
+    datasets = {p: ingest(contract, policy, home, row_key, data) for p, policy in policies.items()}
+    code, environment = code_revision(), environment_digest()
+    return [
+        _start(
+            order,
+            contract,
+            policies[order.policy_path],
+            datasets[order.policy_path],
+            home,
+            code,
+            environment,
+        )
+        for order in orders
+    ]
+
+
+def _start(
+    order: Order,
+    contract: Contract,
+    policy: Policy,
+    dataset: Dataset,
+    home: Path,
+    code: str,
+    environment: str,
+) -> RunSpec:
+    run_id = new_run_id(order.stack, order.candidate)
+    directory = writable_directory(home / "runs" / run_id)
+    # The run keeps the very bytes that it is bound to: the originals may change tomorrow.
+    shutil.copyfile(contract.path, directory / "contract.yaml")
+    shutil.copyfile(policy.path, directory / "policy.yaml")
+    spec = RunSpec(
+        run_id=run_id,
+        stack=order.stack,
+        candidate=order.candidate,
+        home=str(home),
+        contract_path=str(directory / "contract.yaml"),
+        contract=contract.digest,
+        policy_path=str(directory / "policy.yaml"),
+        policy=policy.digest,
+        dataset=contract.name,
+        dataset_path=str(dataset.directory),
+        dataset_version=dataset.version,
+        code=code,
+        environment=environment,
+        actor=actor(),
+        started=utc_now(),
+    )
+    spec.save()
+    return spec
+
+
+def execute(specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[str] = ()) -> None:
+    """Run started runs, one stack after the other, and report every record as it is written.
+
+    A stack runs in a process of its own. Whatever happens to that process, its runs are closed,
+    and what they had recorded stays.
+
+    Raises:
+        AssayError: a stack's process broke down; its message is in the error, its output in the
+            run's ``native.log``.
+        KeyboardInterrupt: passed on after the runs were closed as interrupted.
+    """
+    for stack in dict.fromkeys(s.stack for s in specs):
+        _execute_stack([s for s in specs if s.stack == stack], watch, beam_args)
+
+
+def _execute_stack(specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[str]) -> None:
+    log_path = specs[0].directory / "native.log"
+    command = [sys.executable, "-m", "pipelines.worker", specs[0].stack]
+    command += [str(s.directory) for s in specs] + ["--", *beam_args]
+    reason = "interrupted by the user"
+    seen: set[Path] = set()
+    with log_path.open("wb") as log:
+        worker = subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+        )
+        try:
+            while worker.poll() is None:
+                _report_new(specs, seen, watch)
+                time.sleep(_POLL_SECONDS)
+            reason = f"the {specs[0].stack} process ended with code {worker.returncode}"
+        finally:
+            _stop(worker)
+            unfinished = [s for s in specs if not _chain(s).closed]
+            for spec in unfinished:
+                ReleaseProcess(spec).close(interrupted=reason)
+            _report_new(specs, seen, watch)
+    if unfinished or worker.returncode:
+        lines = log_path.read_text("utf-8", errors="replace").strip().splitlines()
+        last = lines[-1] if lines else "no output"
+        raise AssayError(f"{reason}: {last} (whole output: {log_path})")
+
+
+def _stop(worker: subprocess.Popen[bytes]) -> None:
+    if worker.poll() is not None:
+        return
+    for number in (signal.SIGINT, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(worker.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            worker.wait(_GRACE_SECONDS)
+            return
+
+
+def _chain(spec: RunSpec) -> EvidenceChain:
+    return EvidenceChain(spec.directory / "evidence", spec.run_id)
+
+
+def _report_new(specs: Sequence[RunSpec], seen: set[Path], watch: Watch) -> None:
+    for spec in specs:
+        files = set((spec.directory / "evidence").glob("[0-9]*.json"))
+        if files <= seen:
+            continue
+        for record in _chain(spec).records():
+            path = spec.directory / "evidence" / f"{record.sequence:04d}-{record.stage}.json"
+            if path not in seen:
+                seen.add(path)
+                watch(spec, record)

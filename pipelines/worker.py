@@ -1,0 +1,46 @@
+"""The process in which one stack's runs happen, so that a crash there can be told from a verdict.
+
+``python -m pipelines.worker STACK RUN_DIR...`` runs each started run to its end and closes it. The
+frameworks are imported once for all of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from components.contract.errors import AssayError
+from components.stacks.process import ReleaseProcess
+from components.stacks.telemetry import switch_off
+
+
+def main(stack: str, directories: list[str], beam_args: list[str]) -> int:
+    """Run every run in turn; exit code 0 however the gates decide, the error's own otherwise."""
+    switch_off()
+    logging.getLogger("assay").setLevel(logging.INFO)
+    for directory in directories:
+        try:
+            process = ReleaseProcess.open(Path(directory))
+            _run(stack, process, beam_args)
+            process.close()
+        except AssayError as error:
+            print(error, file=sys.stderr)
+            return error.exit_code
+    return 0
+
+
+def _run(stack: str, process: ReleaseProcess, beam_args: list[str]) -> None:
+    if stack == "tfx":
+        from pipelines import tfx_pipeline
+
+        tfx_pipeline.run(process, beam_args=beam_args)
+    else:
+        from pipelines import pytorch_pipeline
+
+        pytorch_pipeline.run(process)
+
+
+if __name__ == "__main__":
+    separator = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    sys.exit(main(sys.argv[1], sys.argv[2:separator], sys.argv[separator + 1 :]))
