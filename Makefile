@@ -9,11 +9,14 @@ ARGS   ?=
 
 BIN := $(VENV)/bin
 
+# Without cached bytecode the frameworks take more than twice as long to import, every time.
+unexport PYTHONDONTWRITEBYTECODE
+
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean lock browser dev-tools
+.PHONY: help setup demo test lint clean lock test-tools dev-tools
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
@@ -101,7 +104,7 @@ demo: setup ## take real data through both stacks and write a report
 	@echo "assay: running the demo (minutes; frameworks start slowly)"
 	$(BIN)/assay demo $(ARGS)
 
-test: dev-tools browser ## run the tests
+test: dev-tools test-tools ## run the tests
 	@echo "assay: running the tests"
 	$(BIN)/pytest $(ARGS)
 
@@ -117,15 +120,16 @@ lint: dev-tools ## check style, types and the direction of imports
 dev-tools: setup
 	@[ -x $(BIN)/pytest ] || { echo "assay: tests and linters come with EXTRAS=all only" >&2; exit 1; }
 
-# One test looks at the report in a real browser.
-browser:
-	@command -v chromium > /dev/null && exit
+# Two programs that tests use and pip cannot bring: a browser, and strace to see every connection.
+test-tools:
+	@missing() { for tool in chromium strace; do command -v $$tool > /dev/null || echo $$tool; done; }
+	[ -n "$$(missing)" ] || exit 0
 	if [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian$$' /etc/os-release; then
-	    echo "assay: installing Debian's chromium for the browser test"
+	    echo "assay: installing Debian's" $$(missing) "for the tests"
 	    export DEBIAN_FRONTEND=noninteractive
-	    { apt-get update && apt-get install --yes --no-install-recommends chromium; } > /dev/null || true
+	    { apt-get update && apt-get install --yes --no-install-recommends $$(missing); } > /dev/null || true
 	fi
-	command -v chromium > /dev/null || echo "assay: chromium is missing, so the browser test cannot run; on Debian: apt-get install chromium" >&2
+	[ -z "$$(missing)" ] || echo "assay: these tests will fail for want of" $$(missing) "; on Debian: apt-get install" $$(missing) >&2
 
 clean: ## remove the environment, caches and build products; run data stays
 	@if [ -f $(VENV)/pyvenv.cfg ]; then rm -rf $(VENV); fi

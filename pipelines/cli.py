@@ -24,7 +24,6 @@ _OPEN, _CLOSED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
 app = typer.Typer(
     name="assay",
     help="One release process through two stacks, under one contract, one policy and one audit.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

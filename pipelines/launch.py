@@ -155,13 +155,18 @@ def execute(specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[str] = (
             run's ``native.log``.
         KeyboardInterrupt: passed on after the runs were closed as interrupted.
     """
-    for stack in dict.fromkeys(s.stack for s in specs):
-        _execute_stack([s for s in specs if s.stack == stack], watch, beam_args)
+    try:
+        for stack in dict.fromkeys(s.stack for s in specs):
+            _execute_stack([s for s in specs if s.stack == stack], watch, beam_args)
+    finally:
+        for spec in specs:
+            if not _chain(spec).closed:
+                ReleaseProcess(spec).close(interrupted="a run before this one broke off")
 
 
 def _execute_stack(specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[str]) -> None:
     log_path = specs[0].directory / "native.log"
-    command = [sys.executable, "-m", "pipelines.worker", specs[0].stack]
+    command = [sys.executable, "-P", "-m", "pipelines.worker", specs[0].stack]
     command += [str(s.directory) for s in specs] + ["--", *beam_args]
     reason = "interrupted by the user"
     seen: set[Path] = set()

@@ -22,6 +22,7 @@ def main(stack: str, directories: list[str], beam_args: list[str]) -> int:
     for directory in directories:
         try:
             process = ReleaseProcess.open(Path(directory))
+            process.begin()
             _run(stack, process, beam_args)
             process.close()
         except AssayError as error:

@@ -50,7 +50,7 @@ def group_rates(
     Args:
         labels: shape (n,), true for positives.
         scores: shape (n,); a row is selected when its score is at or above ``threshold``. A score
-            that is not a number selects nothing and is refused by the accuracy checks.
+            that is not a number says nothing, so a group that has one counts as without cases.
         groups: n group labels; rows without one (None) form the group ``(missing)``.
         threshold: decision threshold, inclusive.
     """
@@ -59,6 +59,10 @@ def group_rates(
     rates = []
     for group in sorted(set(names.tolist())):
         held = names == group
+        if not np.isfinite(scores[held]).all():
+            none = dict.fromkeys(_RATE_OF.values(), 0)
+            rates.append(GroupRates(group, hits=none, cases=none))
+            continue
         rates.append(
             GroupRates(
                 group=group,

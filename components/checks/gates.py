@@ -76,6 +76,17 @@ def _rates(scored: Scored, groups: list[str | None], policy: Policy) -> list[Gro
     return group_rates(scored.labels, scored.scores, groups, policy.decision_threshold)
 
 
+def finite_scores(scores: Floats) -> Finding:
+    """Every score is a number in [0, 1]; one that is not makes every rate above it guesswork."""
+    wrong = int((~((scores >= 0) & (scores <= 1))).sum())
+    measurement = Measurement("scores outside [0, 1]", float(wrong), len(scores), unit="rows")
+    if wrong:
+        return Finding(
+            "scores", Status.INCONCLUSIVE, f"{wrong} scores are no number in [0, 1]", measurement
+        )
+    return Finding("scores", Status.PASS, "every score is a number in [0, 1]", measurement)
+
+
 def release_gate(measurements: Sequence[Measurement], policy: Policy) -> Verdict:
     """The limits of the policy against measurements; a limit without its figure is INCONCLUSIVE."""
     by_key = {(m.name, m.slice): m for m in measurements}
@@ -111,13 +122,14 @@ def agreement(
 ) -> list[Finding]:
     """One finding for each figure that both sides have: they differ by at most the tolerance.
 
-    No figure in common is INCONCLUSIVE: agreement that was not checked is not agreement.
+    No figure in common is INCONCLUSIVE: agreement that was not checked is not agreement. Where
+    both sides count no cases there is no figure to agree on; a limit on it is closed anyway.
     """
     by_key = {(m.name, m.slice): m for m in referee}
     findings = []
     for mine in native:
         theirs = by_key.get((mine.name, mine.slice))
-        if theirs is None:
+        if theirs is None or mine.n == theirs.n == 0:
             continue
         difference = Measurement(
             f"native minus referee {mine.name}",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from numbers import Real
 from typing import Any
 
 from components.lineage.digests import decimal
@@ -135,9 +136,16 @@ def within(
         raise ValueError(f"rule {rule} needs exactly one finite limit")
     value = measurement.value if tested is None else tested
     name = measurement.name + ("" if measurement.slice == "overall" else f" of {measurement.slice}")
-    if not math.isfinite(value):
+    if not all(_is_finite(v) for v in (value, measurement.value)):
         return Finding(rule, Status.INCONCLUSIVE, f"{name} is not a number", measurement)
     holds = value >= limit if at_least is not None else value <= limit
     relation = "at least" if at_least is not None else "at most"
     reason = f"{name} {value:.4g}, {relation} {limit:g} required"
     return Finding(rule, Status.PASS if holds else Status.FAIL, reason, measurement)
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether something that may come from a native tool is a finite number at all."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return math.isfinite(float(value))

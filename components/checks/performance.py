@@ -49,12 +49,12 @@ def brier(labels: Flags, scores: Floats, confidence: float) -> Measurement:
     """Mean squared difference of score and label (Brier, 1950): 0 is perfect, 1 is worst.
 
     The interval is that of a mean, by the normal approximation, clipped to [0, 1]. NaN without
-    rows or where a score is not finite.
+    rows or where a score is not a number in [0, 1].
     """
     from scipy.stats import norm
 
     n = len(scores)
-    if n < 2 or not np.isfinite(scores).all():
+    if n < 2 or not ((scores >= 0) & (scores <= 1)).all():
         return Measurement("brier", math.nan, n)
     errors = (scores - labels) ** 2
     half = float(norm.ppf((1 + confidence) / 2)) * float(errors.std(ddof=1)) / math.sqrt(n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.contract.features import ModelInput
-from components.profile.compute import connect, literal, quote
+from components.profile.compute import connect, parquet, quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +34,30 @@ def fit(
     files: Sequence[Path], inputs: Sequence[ModelInput], min_category_count: int
 ) -> tuple[Fitted, ...]:
     """Exact training statistics of each input over Parquet files, in the inputs' order."""
-    paths = "[" + ", ".join(literal(str(f)) for f in files) + "]"
+    rows = parquet(files)
     fitted = []
     with connect() as database:
         for item in inputs:
             name = quote(item.name)
             if item.categorical:
-                rows = database.execute(
-                    f"SELECT {name}::VARCHAR AS v FROM read_parquet({paths}) "  # noqa: S608
-                    f"WHERE v IS NOT NULL GROUP BY v HAVING count(*) >= {min_category_count}"
+                found = database.execute(
+                    f"SELECT {name}, count(*) FROM {rows} WHERE {name} IS NOT NULL "  # noqa: S608
+                    "GROUP BY 1"
                 ).fetchall()
+                counts: Counter[str] = Counter()
+                for value, n in found:
+                    if (text := as_text(value)) is not None:
+                        counts[text] += n
+                kept = [text for text, n in counts.items() if n >= min_category_count]
                 # Code point order, the same in every engine whatever its collation.
-                fitted.append(Fitted(item, vocabulary=tuple(sorted(v for (v,) in rows))))
+                fitted.append(Fitted(item, vocabulary=tuple(sorted(kept))))
                 continue
             value = f"CASE WHEN isnan({name}::DOUBLE) THEN NULL ELSE {name}::DOUBLE END"
+            # A constant has no spread, whatever rounding makes of it.
             mean, std = database.execute(
-                f"SELECT avg({value}), stddev_pop({value}) FROM read_parquet({paths})"  # noqa: S608
+                f"SELECT avg({value}), "  # noqa: S608 - quoted identifiers and literals
+                f"CASE WHEN min({value}) = max({value}) THEN 0 ELSE stddev_pop({value}) END "
+                f"FROM {rows}"
             ).fetchall()[0]
             fitted.append(Fitted(item, mean=mean or 0.0, std=std or 0.0))
     return tuple(fitted)
@@ -76,7 +85,7 @@ def _columns(column: pa.ChunkedArray, fitted: Fitted) -> npt.NDArray[np.float64]
 
 def as_text(value: object) -> str | None:
     """A categorical value as the text that all engines share; None for null."""
-    if value is None:
+    if value is None or value != value:  # NaN is no value
         return None
     if isinstance(value, bool):
         return "true" if value else "false"

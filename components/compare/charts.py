@@ -10,7 +10,7 @@ from importlib import resources
 from jinja2 import Environment
 from markupsafe import Markup
 
-_ROW, _LEFT, _PLOT, _RIGHT, _TOP, _BOTTOM = 24, 210, 400, 150, 8, 30
+_ROW, _LEFT, _PLOT, _RIGHT, _TOP, _BOTTOM = 24, 250, 400, 170, 8, 30
 
 _TEMPLATE = resources.files(__package__).joinpath("chart.svg.j2")
 

@@ -78,13 +78,9 @@ def headline(runs: list[RunSummary]) -> str:
     return text + "."
 
 
-def _name(run: RunSummary) -> str:
-    return f"{run.candidate} · {run.policy.name} · {run.stack}"
-
-
 def _short(run: RunSummary) -> str:
-    pilot = "" if run.policy.name == run.contract.name else f" ({run.policy.name})"
-    return f"{run.stack} {run.candidate}{pilot}"
+    variant = run.policy.name.removeprefix(run.contract.name).strip("_")
+    return f"{run.stack} {run.candidate}" + (f", {variant}" if variant else "")
 
 
 def _accuracy(runs: list[RunSummary]) -> _Panel | None:

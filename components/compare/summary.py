@@ -9,7 +9,7 @@ from typing import Any
 
 from components.contract.contract import Contract
 from components.contract.contract_loader import load_contract
-from components.contract.errors import EvidenceError
+from components.contract.errors import EvidenceError, InputError
 from components.contract.policy import Metric, Policy
 from components.contract.policy_loader import load_policy
 from components.contract.stages import Stage
@@ -88,13 +88,16 @@ def summarise(directory: Path) -> RunSummary:
     """Read one run's evidence.
 
     Raises:
-        EvidenceError: there is no evidence, the chain is broken, or the contract or policy beside
+        InputError: there is no evidence.
+        EvidenceError: the chain is broken, or the contract or policy beside
             it is not the one that the records are bound to.
     """
     chain = EvidenceChain(directory / "evidence", directory.name)
     records = chain.records()
     if not records:
-        raise EvidenceError(f"{directory} holds no evidence")
+        raise InputError(
+            "holds no evidence", where=str(directory), expected="a run, as in HOME/runs/<run id>"
+        )
     inputs = records[0].body["inputs"]
     for name in ("contract", "policy"):
         raw = (directory / f"{name}.yaml").read_bytes()

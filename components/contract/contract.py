@@ -47,7 +47,8 @@ class Column:
     """One column: its type, its role and the values it may hold.
 
     ``minimum`` and ``maximum`` are inclusive. ``max_null_fraction`` is in [0, 1], inclusive;
-    0 for a required column. ``allowed`` holds values of the column's type.
+    0 for a required column. ``allowed`` holds values of the column's type. ``pattern`` is searched
+    for, as in JSON Schema: it matches anywhere in the text unless it says ``^`` and ``$``.
     """
 
     name: str

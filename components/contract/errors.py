@@ -19,7 +19,7 @@ class InputError(AssayError):
 
     def __init__(self, what: str, *, where: str, expected: str) -> None:
         self.what, self.where, self.expected = what, where, expected
-        super().__init__(f"{where}: {what}; expected {expected}")
+        super().__init__(" ".join(f"{where}: {what}; expected {expected}".splitlines()))
 
 
 class EvidenceError(AssayError):

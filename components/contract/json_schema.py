@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +29,9 @@ def validate(document: dict[str, Any], schema_name: str, source: Path) -> None:
         InputError: names the file, the field and what was expected, for the first violation in
             the order of the document.
     """
-    from jsonschema import Draft201909Validator
     from jsonschema.exceptions import best_match
-    from referencing import Registry
-    from referencing.jsonschema import DRAFT201909
 
-    schema = json.loads((ROOT / "schemas" / schema_name).read_text("utf-8"))
-    registry: Registry[Any] = Registry()
-    if ODCS_URL in json.dumps(schema):
-        registry = registry.with_resource(ODCS_URL, DRAFT201909.create_resource(_odcs_schema()))
-    validator = Draft201909Validator(schema, registry=registry)
-    error = best_match(validator.iter_errors(document))
+    error = best_match(_validator(schema_name).iter_errors(document))
     if error is None:
         return
     field = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path)
@@ -47,6 +40,25 @@ def validate(document: dict[str, Any], schema_name: str, source: Path) -> None:
         where=f"{source}, field {field.lstrip('.') or '(top level)'}",
         expected=_expected(error),
     )
+
+
+@cache
+def _validator(schema_name: str) -> Any:
+    from jsonschema import Draft201909Validator, validators
+    from referencing import Registry
+    from referencing.jsonschema import DRAFT201909
+
+    schema = json.loads((ROOT / "schemas" / schema_name).read_text("utf-8"))
+    registry: Registry[Any] = Registry()
+    if ODCS_URL in json.dumps(schema):
+        registry = registry.with_resource(ODCS_URL, DRAFT201909.create_resource(_odcs_schema()))
+    # JSON Schema takes 10.0 for an integer; what is read here goes on to count rows and layers.
+    strict = Draft201909Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    )
+    return validators.extend(  # type: ignore[no-untyped-call]
+        Draft201909Validator, type_checker=strict
+    )(schema, registry=registry)
 
 
 def _odcs_schema() -> dict[str, Any]:

@@ -7,8 +7,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from components.contract.contract import Contract
+from components.contract.contract import Contract, Role
 from components.contract.errors import InputError
+from components.contract.features import model_inputs
 from components.contract.json_schema import validate
 from components.contract.policy import (
     Candidate,
@@ -106,13 +107,17 @@ def _check(policy: Policy, contract: Contract) -> None:
     if both := set(policy.data_gate.baseline_spans) & set(policy.data_gate.current_spans):
         raise refuse("data_gate", f"span {min(both)} is baseline and current", "disjoint spans")
     names = {c.name for c in contract.columns}
+    watched = {c.name for c in contract.columns if c.role in (Role.FEATURE, Role.PROTECTED)}
     for column in policy.data_gate.columns:
-        if column not in names:
+        if column not in watched:
             raise refuse(
                 "data_gate.drift.columns",
-                f"unknown column {column}",
-                f"a column of {contract.path.name}",
+                f"{column} is not watched for drift"
+                if column in names
+                else f"unknown column {column}",
+                f"a feature or a protected column of {contract.path.name}",
             )
+    _check_drift_limits(policy)
     protected = {c.name for c in contract.protected}
     for name, candidate in policy.candidates.items():
         field = f"candidates.{name}"
@@ -129,7 +134,21 @@ def _check(policy: Policy, contract: Contract) -> None:
                 "reweighing and reweigh_by do not go together",
                 "reweigh_by with mitigation: reweighing, and only there",
             )
+        if not model_inputs(contract, candidate):
+            raise refuse(field, "the model would see no column", "at least one feature")
     _check_limits(policy, protected)
+
+
+def _check_drift_limits(policy: Policy) -> None:
+    gate = policy.data_gate
+    limits = {"default": gate.default, **{f"columns.{k}": v for k, v in gate.columns.items()}}
+    for field, limit in limits.items():
+        if limit.statistic is not DriftStatistic.PSI and limit.at_most > 1:
+            raise InputError(
+                f"threshold {limit.at_most:g} is outside the range of {limit.statistic}",
+                where=f"{policy.path}, field data_gate.drift.{field}",
+                expected="a number up to 1",
+            )
 
 
 def _check_limits(policy: Policy, protected: set[str]) -> None:
@@ -150,6 +169,12 @@ def _check_limits(policy: Policy, protected: set[str]) -> None:
                 f"{limit.attribute} is not a protected column",
                 where=where,
                 expected="one of " + ", ".join(sorted(protected)),
+            )
+        if limit.metric.is_group_difference and limit.at_least is not None:
+            raise InputError(
+                f"{limit.metric} at least {limit.at_least:g} asks for unequal treatment",
+                where=where,
+                expected="at_most with a group difference",
             )
         threshold = limit.at_least if limit.at_least is not None else limit.at_most
         low, high = _IN_UNIT_INTERVAL

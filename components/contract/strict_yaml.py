@@ -6,6 +6,7 @@ aliases make bombs; a repeated key silently wins. All of these are errors here.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Hashable
 from pathlib import Path
@@ -24,7 +25,7 @@ _DECIMAL_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 class _Surprise(yaml.MarkedYAMLError):
     """A construct that is refused; ``problem`` says what, ``note`` what would be right."""
 
-    def __init__(self, problem: str, expected: str, mark: yaml.Mark) -> None:
+    def __init__(self, problem: str, expected: str, mark: Any) -> None:
         super().__init__(problem=problem, problem_mark=mark, note=expected)
 
 
@@ -37,6 +38,8 @@ class _StrictLoader(yaml.SafeLoader):
             raise _Surprise("anchor or alias", "the value written out", event.start_mark)
         if getattr(event, "tag", None):
             raise _Surprise("explicit tag", "an untagged value", event.start_mark)
+        if isinstance(event, yaml.ScalarEvent) and not _is_text(event.value):
+            raise _Surprise("half a surrogate pair", "a whole character", event.start_mark)
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise _Surprise("nested too deeply", f"at most {MAX_DEPTH} levels", event.start_mark)
@@ -60,6 +63,10 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+def _is_text(value: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
 def _construct_bool(_: _StrictLoader, node: yaml.ScalarNode) -> bool:
     if node.value not in ("true", "false"):
         raise _Surprise(
@@ -81,10 +88,16 @@ def _construct_int(_: _StrictLoader, node: yaml.ScalarNode) -> int:
 
 
 def _construct_float(loader: _StrictLoader, node: yaml.ScalarNode) -> float:
-    value = loader.construct_yaml_float(node)
-    if value != value or value in (float("inf"), float("-inf")) or ":" in node.value:
+    if ":" in node.value or "_" in node.value:
+        raise _Surprise(
+            f"{node.value!r} would be read as a number in another notation",
+            "a plain decimal number, or quotes around text",
+            node.start_mark,
+        )
+    value = float(loader.construct_yaml_float(node))
+    if not math.isfinite(value):
         raise _Surprise(f"{node.value!r} is not a finite number", "a number", node.start_mark)
-    return float(value)
+    return value
 
 
 def _refuse_timestamp(_: _StrictLoader, node: yaml.ScalarNode) -> None:
@@ -109,7 +122,8 @@ def load_yaml(path: Path) -> tuple[dict[str, Any], bytes]:
         InputError: missing, larger than 1 MB, not UTF-8, not one mapping, or a YAML surprise.
     """
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise InputError(
             f"cannot be read ({error.strerror})", where=str(path), expected="a readable YAML file"

@@ -1,6 +1,6 @@
 """Canonical ingest: the same bytes for both stacks, cut by person, named by content.
 
-A dataset version is a directory ``<split>/span=<span>.parquet`` with ``manifest.json``. Splits
+A dataset version is a directory ``<split>/span-<number>.parquet`` with ``manifest.json``. Splits
 depend only on a salted hash of the entity, so a person's rows are all in one split, whatever else
 is in the data. Each row carries its keyed commitment (``assay_row``) and the group labels of the
 protected columns (``assay_group_<column>``), so that both stacks slice alike.
@@ -9,7 +9,6 @@ protected columns (``assay_group_<column>``), so that both stacks slice alike.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -21,27 +20,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.contract.contract import Column, Contract, LogicalType
+from components.contract.contract import Contract
 from components.contract.errors import EvidenceError, InputError
 from components.contract.policy import Policy, Splits
 from components.datasets.sources import RowSource, open_source, source_columns
+from components.datasets.typed_rows import read_typed
 from components.lineage.commitments import commit_rows, encode_rows
 from components.lineage.digests import canonical_json, sha256_file
-from components.lineage.durable import sync_directory, writable_directory, write_atomically
+from components.lineage.durable import (
+    sync_directory,
+    sync_file,
+    writable_directory,
+    write_atomically,
+)
+from components.lineage.evidence import parse_canonical
 from components.lineage.merkle import root
-from components.profile.compute import connect, literal, quote
+from components.profile.compute import connect
 
 SCHEMA_VERSION = "assay-manifest/v1"
 ROW_COLUMN = "assay_row"
+_SPLIT_COLUMN = "assay_split"
 SPLITS = ("train", "validation", "evaluation")
 NO_SPAN = "all"
 _BUCKETS = 10_000
-_SQL_TYPES = {
-    LogicalType.STRING: "VARCHAR",
-    LogicalType.INTEGER: "BIGINT",
-    LogicalType.NUMBER: "DOUBLE",
-    LogicalType.BOOLEAN: "BOOLEAN",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,14 @@ class Dataset:
         Raises:
             EvidenceError: names a file that is missing, was added, or is not what was written.
         """
-        raw = (directory / "manifest.json").read_bytes()
-        dataset = cls(directory, json.loads(raw), hashlib.sha256(raw).hexdigest())
+        try:
+            raw = (directory / "manifest.json").read_bytes()
+        except OSError as error:
+            raise EvidenceError(f"{directory}: manifest.json is missing") from error
+        manifest = parse_canonical(raw, f"{directory / 'manifest.json'}")
+        if manifest.get("schemaVersion") != SCHEMA_VERSION:
+            raise EvidenceError(f"{directory}: not a manifest of format {SCHEMA_VERSION}")
+        dataset = cls(directory, manifest, hashlib.sha256(raw).hexdigest())
         known = {
             p["file"]: p["sha256"]
             for w in dataset.manifest["splits"].values()
@@ -120,6 +127,7 @@ def ingest(
     """
     source = open_source(contract, data)
     _require_columns(contract, source)
+    _require_plain_path(home)
     parent = writable_directory(home / "datasets" / contract.name)
     staging = Path(tempfile.mkdtemp(prefix=".ingest-", dir=parent))
     try:
@@ -127,9 +135,7 @@ def ingest(
         raw = canonical_json(manifest)
         write_atomically(staging / "manifest.json", raw)
         target = parent / hashlib.sha256(raw).hexdigest()[:16]
-        if not target.exists():
-            staging.rename(target)
-            sync_directory(parent)
+        _put_in_place(staging, target)
     except OSError as error:
         raise InputError(
             f"cannot be written ({error.strerror})",
@@ -141,6 +147,26 @@ def ingest(
     return Dataset.open(target)
 
 
+def _require_plain_path(home: Path) -> None:
+    # Arrow and Spark take such a folder for a partition, and its name for a cell of every row.
+    if folder := next((part for part in home.absolute().parts if "=" in part), None):
+        raise InputError(
+            f"{folder} would be read as a column",
+            where=str(home),
+            expected="a home without = in its path (`--home DIR`)",
+        )
+
+
+def _put_in_place(staging: Path, target: Path) -> None:
+    try:
+        staging.rename(target)
+    except OSError:
+        # Content is identity: what is there under this name already is the same.
+        if not target.is_dir():
+            raise
+    sync_directory(target.parent)
+
+
 def _require_columns(contract: Contract, source: RowSource) -> None:
     present = set(source_columns(source))
     missing = [c.name for c in contract.columns if c.name not in present]
@@ -150,37 +176,6 @@ def _require_columns(contract: Contract, source: RowSource) -> None:
             where=", ".join(str(f) for f in source.files),
             expected=f"the columns of {contract.path}",
         )
-
-
-def _cell(column: Column, contract: Contract) -> str:
-    """SQL for a column's text with the contract's missing markers and empty text as null."""
-    name = quote(column.name)
-    markers = ", ".join(literal(m) for m in ("", *contract.missing_markers))
-    return f"CASE WHEN {name}::VARCHAR IN ({markers}) THEN NULL ELSE {name} END"
-
-
-def _typed(column: Column, contract: Contract) -> str:
-    cell = _cell(column, contract)
-    return f"TRY_CAST({cell} AS {_SQL_TYPES[column.logical_type]})"
-
-
-def _failed(column: Column, contract: Contract) -> str:
-    """SQL that counts the cells that hold something, but nothing of the contract's type."""
-    cell, typed = _cell(column, contract), _typed(column, contract)
-    return f"count(*) FILTER (WHERE {cell} IS NOT NULL AND {typed} IS NULL)"
-
-
-def _group(column: Column) -> str:
-    """SQL for a protected column's group label; null where the column is null."""
-    name = quote(column.name)
-    if column.bands is None:
-        return f"{name}::VARCHAR"
-    cases = " ".join(
-        f"WHEN {name} < {edge!r} THEN {literal(label)}"
-        for edge, label in zip(column.bands.edges, column.bands.labels, strict=False)
-    )
-    last = literal(column.bands.labels[-1])
-    return f"CASE WHEN {name} IS NULL THEN NULL {cases} ELSE {last} END"
 
 
 def split_of(entity: str, splits: Splits) -> str:
@@ -199,22 +194,22 @@ def _write(
 ) -> dict[str, Any]:
     with connect() as database:
         try:
-            table, unparseable = _read(database, contract, source)
+            table, unparseable = read_typed(database, contract, source)
         except duckdb.Error as error:
             raise InputError(
                 f"cannot be read ({type(error).__name__})",
                 where=", ".join(str(f) for f in source.files),
                 expected="a whole file of the declared format",
-            ) from error
+            ) from None  # DuckDB's message quotes cells
     _require_two_classes(contract, table, source)
     names = [c.name for c in contract.columns]
     commitments = list(commit_rows(row_key, encode_rows(table.select(names))))
     table = table.append_column(ROW_COLUMN, pa.array(commitments, pa.binary(32)))
     splits = [split_of(str(e), policy.splits) for e in table[contract.entity.name].to_pylist()]
-    table = table.append_column("_split", pa.array(splits))
+    table = table.append_column(_SPLIT_COLUMN, pa.array(splits))
     manifest_splits = {}
     for split in SPLITS:
-        part = table.filter(pc.equal(table["_split"], split)).drop_columns(["_split"])
+        part = table.filter(pc.equal(table[_SPLIT_COLUMN], split)).drop_columns([_SPLIT_COLUMN])
         if part.num_rows == 0:
             raise InputError(
                 f"split {split} has no rows",
@@ -235,28 +230,12 @@ def _write(
     }
 
 
-def _read(
-    database: duckdb.DuckDBPyConnection, contract: Contract, source: RowSource
-) -> tuple[pa.Table, dict[str, int]]:
-    columns = ", ".join(f"{_typed(c, contract)} AS {quote(c.name)}" for c in contract.columns)
-    groups = ", ".join(f"{_group(c)} AS {quote(c.group_column)}" for c in contract.protected)
-    select = (
-        f"SELECT *{', ' + groups if groups else ''} FROM (SELECT {columns} FROM ({source.sql}))"  # noqa: S608
-    )
-    first = [contract.entity, *([contract.span] if contract.span else [])]
-    order = [quote(c.name) for c in (*first, *contract.columns)]
-    table = database.sql(f"{select} ORDER BY {', '.join(order)}").to_arrow_table()
-    failed = ", ".join(_failed(c, contract) for c in contract.columns)
-    counts = database.execute(f"SELECT {failed} FROM ({source.sql})").fetchall()[0]  # noqa: S608
-    found = {c.name: n for c, n in zip(contract.columns, counts, strict=True) if n}
-    return table, found
-
-
 def _require_two_classes(contract: Contract, table: pa.Table, source: RowSource) -> None:
-    classes = pc.count_distinct(table[contract.label.name]).as_py()
-    if classes < 2:
+    label = contract.label
+    held = [v == label.positive for v in table[label.name].to_pylist() if v is not None]
+    if len(set(held)) < 2:
         raise InputError(
-            f"label {contract.label.name} has {classes} class",
+            f"label {label.name} has {len(set(held))} class",
             where=", ".join(str(f) for f in source.files),
             expected="rows with the positive value and rows without it",
         )
@@ -274,6 +253,7 @@ def _write_split(contract: Contract, part: pa.Table, split: str, staging: Path) 
         rows = part.filter(pa.array([k == span for k in keys]))
         name = f"{split}/span-{i:04d}.parquet"
         pq.write_table(rows, staging / name, compression="zstd", version="2.6")
+        sync_file(staging / name)
         spans[span] = {
             "file": name,
             "rows": rows.num_rows,

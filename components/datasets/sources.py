@@ -14,7 +14,7 @@ import duckdb
 
 from components.contract.contract import Contract
 from components.contract.errors import InputError
-from components.profile.compute import connect, literal, quote
+from components.profile.compute import connect, literal, parquet, path_literal, quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,19 @@ def open_source(contract: Contract, data: Path | None = None) -> RowSource:
                 expected="one of " + ", ".join(sorted(_BUILTIN)),
             )
         return _BUILTIN[contract.source.builtin]()
-    path = data or contract.path.parent / str(contract.source.path)
-    return _from_file(path, contract)
+    if data is not None:
+        return _from_file(data, contract, _suffix(data))
+    path, declared = contract.path.parent / str(contract.source.path), contract.source.format
+    if _suffix(path) in ("csv", "parquet") and _suffix(path) != declared:
+        raise InputError(
+            f"the format is {declared}", where=str(contract.path), expected=f"that of {path.name}"
+        )
+    return _from_file(path, contract, declared)
+
+
+def _suffix(path: Path) -> str:
+    suffixes = [s for s in path.suffixes if s.lower() != ".gz"]
+    return suffixes[-1].lstrip(".").lower() if suffixes else ""
 
 
 def source_columns(source: RowSource) -> list[str]:
@@ -62,23 +73,21 @@ def source_columns(source: RowSource) -> list[str]:
             database.execute(f"SELECT count(*) FROM (SELECT DISTINCT 1 FROM ({source.sql}))")  # noqa: S608
             described = database.execute(f"DESCRIBE {source.sql}").fetchall()
         except duckdb.Error as error:
+            # DuckDB's message quotes the line, so it goes no further: not even as a cause.
             raise InputError(
                 f"cannot be read as {'Parquet' if source.typed else 'CSV'} "
                 f"({type(error).__name__})",
                 where=where,
                 expected="a whole file, with a header line if it is CSV",
-            ) from error
+            ) from None
     return [str(name) for name, *_ in described]
 
 
-def _from_file(path: Path, contract: Contract) -> RowSource:
+def _from_file(path: Path, contract: Contract, kind: str | None) -> RowSource:
     if not path.is_file():
         raise InputError("no such file", where=str(path), expected="a CSV or Parquet file")
-    suffixes = [s for s in path.suffixes if s != ".gz"]
-    kind = suffixes[-1].lstrip(".") if suffixes else contract.source.format
     if kind == "parquet":
-        sql = f"SELECT * FROM read_parquet({literal(str(path))})"  # noqa: S608 - a quoted literal
-        return RowSource(sql, (path,), typed=True)
+        return RowSource(f"SELECT * FROM {parquet([path])}", (path,), typed=True)  # noqa: S608
     if kind != "csv":
         raise InputError(
             f"unknown format {kind}",
@@ -91,9 +100,10 @@ def _from_file(path: Path, contract: Contract) -> RowSource:
 def _csv(path: Path, delimiter: str = ",") -> str:
     options = (
         f"delim={literal(delimiter)}, header=true, all_varchar=true, quote='\"', escape='\"', "
-        f"strict_mode=true, auto_detect=false, columns={_header(path, delimiter)}"
+        f"strict_mode=true, auto_detect=false, hive_partitioning=false, "
+        f"columns={_header(path, delimiter)}"
     )
-    return f"SELECT * FROM read_csv({literal(str(path))}, {options})"  # noqa: S608 - literals
+    return f"SELECT * FROM read_csv({path_literal(path)}, {options})"  # noqa: S608 - literals
 
 
 def _header(path: Path, delimiter: str) -> str:
@@ -102,23 +112,37 @@ def _header(path: Path, delimiter: str) -> str:
     import gzip
     import zlib
 
-    opener = gzip.open if path.suffix == ".gz" else open
+    packed = path.suffix.lower() == ".gz"
     try:
-        with opener(path, "rt", encoding="utf-8", newline="") as stream:
+        # utf-8-sig: spreadsheets put a byte order mark before the first name.
+        with (gzip.open if packed else open)(
+            path, "rt", encoding="utf-8-sig", newline=""
+        ) as stream:
             names = next(csv.reader([stream.readline(1_000_000)], delimiter=delimiter), [])
+        if packed:
+            _unpack_to_the_end(path)
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
         raise InputError(
             f"cannot be read as CSV ({type(error).__name__})",
             where=str(path),
             expected="a whole UTF-8 file with a header line",
         ) from error
-    if not names or len(set(names)) != len(names):
+    if not all(names) or not names or len({n.casefold() for n in names}) != len(names):
         raise InputError(
             "no header line with each column once",
             where=str(path),
             expected="a header line with each column once",
         )
     return "{" + ", ".join(f"{literal(n)}: 'VARCHAR'" for n in names) + "}"
+
+
+def _unpack_to_the_end(path: Path) -> None:
+    """Check a packed file's own checksum, which stands at its end and which DuckDB passes over."""
+    import gzip
+
+    with gzip.open(path, "rb") as stream:
+        while stream.read(1 << 20):
+            pass
 
 
 def _rand_hie() -> RowSource:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import secrets
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.lineage.durable import sync_directory
+from components.lineage.durable import sync_directory, sync_file
 
 SELECTED, NOT_SELECTED = "selected", "not_selected"
 
@@ -41,10 +41,10 @@ def write_decisions(
         at: time of the decisions, in UTC.
 
     Raises:
-        ValueError: a score is not a finite number; nobody is decided about by a broken model.
+        ValueError: a score is not a number in [0, 1]; nobody is decided about by a broken model.
     """
-    if not np.isfinite(scores).all():
-        raise ValueError("a score is not a finite number")
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise ValueError("a score is not a number in [0, 1]")
     ids = [hashlib.sha256(f"{run}\x00".encode() + row).hexdigest()[:32] for row in rows]
     table = pa.table(
         {
@@ -55,11 +55,10 @@ def write_decisions(
             "decided_at": pa.array([at] * len(rows), pa.timestamp("us", tz="UTC")),
         }
     ).replace_schema_metadata({"run": run, "model": model, "policy": policy})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         pq.write_table(table, temporary, compression="zstd")
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
+        sync_file(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,16 +7,18 @@ The key stays outside the evidence; destroying it makes every commitment mute fo
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
-import os
 import secrets
 import struct
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.contract.errors import InputError
+from components.lineage.durable import writable_directory, write_once
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,27 +29,29 @@ _NULL, _INTEGER, _FLOAT, _TEXT, _BOOLEAN = b"\x00", b"\x01", b"\x02", b"\x03", b
 
 
 def load_or_create_row_key(path: Path) -> bytes:
-    """The 32-byte row key at ``path``, made with mode 0600 on first use.
+    """The 32-byte row key at ``path``, made with mode 0600 on first use, whole or not at all.
 
     Raises:
-        InputError: the file is not 32 bytes, or others than its owner may read it.
+        InputError: it cannot be made or read, is not 32 bytes, or others than its owner may read
+            it.
     """
+    if not path.exists():
+        writable_directory(path.parent)
+        # Another process may have made it since: then its key is the key.
+        with contextlib.suppress(FileExistsError):
+            write_once(path, secrets.token_bytes(KEY_BYTES), mode=0o600)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        key = path.read_bytes()
-        if len(key) != KEY_BYTES or path.stat().st_mode & 0o077:
-            raise InputError(
-                "not a private row key",
-                where=str(path),
-                expected=f"a file of {KEY_BYTES} bytes with mode 0600",
-            ) from None
-        return key
-    key = secrets.token_bytes(KEY_BYTES)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(key)
-        stream.flush()
-        os.fsync(stream.fileno())
+        key, mode = path.read_bytes(), path.stat().st_mode
+    except OSError as error:
+        raise InputError(
+            f"cannot be read ({error.strerror})", where=str(path), expected="the row key"
+        ) from error
+    if len(key) != KEY_BYTES or mode & 0o077:
+        raise InputError(
+            "not a private row key",
+            where=str(path),
+            expected=f"a file of {KEY_BYTES} bytes with mode 0600",
+        )
     return key
 
 
@@ -65,9 +69,18 @@ def commitment(row_nonce: bytes, row: bytes) -> bytes:
 
 
 def commit_rows(key: bytes, rows: Iterable[bytes]) -> Iterator[bytes]:
-    """The commitment of each row, in order."""
+    """The commitment of each row, in order; no two rows share one.
+
+    The second and every later row of the same bytes draws a nonce of its own, from its place among
+    its copies: rows that look alike are still different cases, each with a decision of its own.
+    """
+    copies: Counter[bytes] = Counter()
     for row in rows:
-        yield commitment(nonce(key, row), row)
+        first = commitment(nonce(key, row), row)
+        place = copies[first]
+        copies[first] += 1
+        again = nonce(key, row + place.to_bytes(8, "big"))
+        yield commitment(again, row) if place else first
 
 
 def artifact_nonce(key: bytes, purpose: str) -> str:

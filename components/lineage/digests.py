@@ -44,13 +44,14 @@ def canonical_json(document: Any) -> bytes:
     """RFC 8785 canonical JSON. Numbers that matter are decimal strings before they come here.
 
     Raises:
-        EvidenceError: NaN, infinity, an integer beyond 2**53, or a type that JSON lacks.
+        EvidenceError: NaN, infinity, an integer of 2**53 or beyond, half a surrogate pair, nesting
+            without end, or a type that JSON lacks.
     """
     import rfc8785
 
     try:
         return rfc8785.dumps(document)
-    except rfc8785.CanonicalizationError as error:
+    except (ValueError, RecursionError) as error:
         raise EvidenceError(f"not canonical JSON: {error}") from error
 
 

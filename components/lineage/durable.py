@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 from components.contract.errors import InputError
@@ -14,34 +15,55 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: the disk refused; the target is then as it was before.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+        _write(temporary, content, 0o666)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     sync_directory(path.parent)
 
 
-def write_once(path: Path, content: bytes) -> None:
+def write_once(path: Path, content: bytes, mode: int = 0o666) -> None:
     """As ``write_atomically``, but an existing file is never replaced.
+
+    Args:
+        path: the file to make.
+        content: all of its bytes.
+        mode: its permissions, less the umask.
 
     Raises:
         FileExistsError: something of that name is there already; it is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+        _write(temporary, content, mode)
         os.link(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+def _temporary(path: Path) -> Path:
+    # By chance and not by process id: in containers that share a volume everybody is process 1.
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+
+
+def _write(temporary: Path, content: bytes, mode: int) -> None:
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def sync_file(path: Path) -> None:
+    """Make the content of a file that a library wrote durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_directory(directory: Path) -> None:
@@ -59,7 +81,7 @@ def writable_directory(path: Path) -> Path:
     Raises:
         InputError: it cannot be created or written.
     """
-    probe = path / f".writable.{os.getpid()}"
+    probe = path / f".writable.{secrets.token_hex(8)}"
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe.touch()

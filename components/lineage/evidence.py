@@ -7,7 +7,11 @@ outcome, how many records there are and which stages did not run, so a chain cut
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,9 +49,13 @@ class EvidenceChain:
         """Write the next record, durably, and return it.
 
         Raises:
-            EvidenceError: the chain is broken or closed, the stage has a record already, another
-                process wrote the same sequence number, or the body is not canonical JSON.
+            EvidenceError: the chain is broken or closed, the stage has a record already, or the
+                body is not canonical JSON.
         """
+        with _locked(self.directory):
+            return self._append(stage, body)
+
+    def _append(self, stage: str, body: dict[str, Any]) -> EvidenceRecord:
         records = self.records()
         if records and records[-1].stage == CLOSING_STAGE:
             raise EvidenceError(f"run {self.run_id} is closed")
@@ -78,7 +86,12 @@ class EvidenceChain:
         records: list[EvidenceRecord] = []
         for path in sorted(self.directory.glob("[0-9]*-*.json")):
             previous = records[-1].digest if records else _GENESIS
-            records.append(_read(path, self.run_id, len(records) + 1, previous))
+            record = _read(path, self.run_id, len(records) + 1, previous)
+            if records and records[-1].stage == CLOSING_STAGE:
+                raise EvidenceError(f"{path.name} follows the record that closed the run")
+            if record.stage in {r.stage for r in records}:
+                raise EvidenceError(f"{path.name} is a second record of stage {record.stage}")
+            records.append(record)
         return records
 
     @property
@@ -86,6 +99,17 @@ class EvidenceChain:
         """Whether the last record closes the run."""
         records = self.records()
         return bool(records) and records[-1].stage == CLOSING_STAGE
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """One writer at a time: two records written at once would carry the same number."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def parse_canonical(raw: bytes, name: str) -> dict[str, Any]:
@@ -109,7 +133,11 @@ def _refuse_constant(name: str) -> None:
 
 
 def _read(path: Path, run_id: str, sequence: int, previous: str) -> EvidenceRecord:
-    document = parse_canonical(path.read_bytes(), path.name)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise EvidenceError(f"{path.name} cannot be read ({error.strerror})") from error
+    document = parse_canonical(raw, path.name)
     if set(document) != {"schemaVersion", "run", "stage", "sequence", "previous", "body"}:
         raise EvidenceError(f"{path.name} does not have the fields of an evidence record")
     expected = {
@@ -119,10 +147,12 @@ def _read(path: Path, run_id: str, sequence: int, previous: str) -> EvidenceReco
         "previous": previous,
     }
     for field, value in expected.items():
-        if document[field] != value:
+        if document[field] != value or type(document[field]) is not type(value):
             raise EvidenceError(f"{path.name}: {field} is not what the chain calls for")
     if path.name != f"{sequence:04d}-{document['stage']}.json":
         raise EvidenceError(f"{path.name} holds a record of stage {document['stage']}")
+    if not isinstance(document["stage"], str) or not isinstance(document["body"], dict):
+        raise EvidenceError(f"{path.name} does not have the fields of an evidence record")
     return EvidenceRecord(
         stage=document["stage"],
         sequence=sequence,

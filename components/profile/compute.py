@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,10 +17,15 @@ _BOUNDED_MEMORY = "1GB"
 
 
 def connect() -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection that reaches no network, loads no extension and bounds its memory."""
+    """A DuckDB connection that reaches no network, loads no extension and bounds its memory.
+
+    It does not reason from a Parquet file's statistics either: they pass over NaN, so DuckDB 2.0
+    takes ``isnan(x)`` for false on a column that holds NaN.
+    """
     return duckdb.connect(
         config={
             "memory_limit": _BOUNDED_MEMORY,
+            "disabled_optimizers": "statistics_propagation",
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         }
@@ -36,7 +43,25 @@ def literal(value: object) -> str:
         return "'" + value.replace("'", "''") + "'"
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
+    if isinstance(value, float):
+        # Without the cast 0.1 is a DECIMAL, which a large integer cannot be compared with.
+        return f"'{value!r}'::DOUBLE"
     return repr(value)
+
+
+def parquet(files: Sequence[Path]) -> str:
+    """SQL for the rows of some Parquet files: these files only, and what is in them only.
+
+    DuckDB takes ``*``, ``?`` and ``[`` in a path for a pattern, and ``key=value`` in a folder's
+    name for a column of the data.
+    """
+    paths = ", ".join(path_literal(f) for f in files)
+    return f"read_parquet([{paths}], hive_partitioning=false)"
+
+
+def path_literal(path: Path) -> str:
+    """An SQL literal that DuckDB reads as this one path and not as a pattern."""
+    return literal(re.sub(r"([*?\[])", r"[\1]", str(path.absolute())))
 
 
 def is_numeric(column: Column) -> bool:
@@ -53,9 +78,11 @@ def quantile_edges(
     """Inner bin edges for every numeric column: exact quantiles of the files' values.
 
     At most ``bins - 1`` edges, strictly rising; fewer where values repeat. The lowest value is
-    never an edge, since no value lies below it. Where a bin's worth of rows or more hold the
-    lowest value (most people spend nothing), that value gets a bin to itself and the quantiles are
-    those of the values above it. A column without values gets no edges.
+    no edge, since no value lies below it. Where a bin's worth of rows or more hold the lowest
+    value (most people spend nothing), that value gets a bin to itself and the quantiles are those
+    of the values above it; it then is an edge as well, one more than ``bins - 1``, so that lower
+    values in other data fall apart from it. A constant gets the bins below, at and above itself. A
+    column without values gets no edges.
     """
     numeric = [c for c in contract.columns if is_numeric(c)]
     if not numeric or not files:
@@ -74,17 +101,19 @@ def quantile_edges(
                 continue
             apart = lowest_share >= 1 / bins
             steps = [i / (bins - apart) for i in range(0 if apart else 1, bins - apart)]
-            above = f"WHERE {value} > {lowest!r}" if apart else ""
+            above = f"WHERE {value} > {literal(lowest)}" if apart else ""
             quantiles = database.execute(
                 f"SELECT quantile_disc({value}, {steps}) FROM data {above}"  # noqa: S608
             ).fetchall()[0][0]
-            edges[column.name] = tuple(sorted({float(q) for q in quantiles or () if q > lowest}))
+            found = {float(q) for q in quantiles or () if q > lowest}
+            if apart:
+                found = {float(lowest), *(found or {math.nextafter(lowest, math.inf)})}
+            edges[column.name] = tuple(sorted(found))
     return edges
 
 
 def _view(database: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
-    paths = ", ".join(literal(str(f)) for f in files)
-    database.execute(f"CREATE VIEW data AS SELECT * FROM read_parquet([{paths}])")  # noqa: S608
+    database.execute(f"CREATE VIEW data AS SELECT * FROM {parquet(files)}")  # noqa: S608
 
 
 def profile_files(
@@ -155,7 +184,7 @@ def _outside(column: Column) -> str:
         domain = ", ".join(literal(v) for v in column.allowed)
         rules.append(f"{value} NOT IN ({domain})")
     if column.pattern is not None:
-        rules.append(f"NOT regexp_full_match({value}, {literal(column.pattern)})")
+        rules.append(f"NOT regexp_matches({value}, {literal(column.pattern)})")
     return " OR ".join(rules) or "FALSE"
 
 
@@ -174,7 +203,7 @@ def _profile_column(
         f"count(*) FILTER (WHERE {_outside(column)})",
         f"min({value})" if extremes else "NULL",
         f"max({value})" if extremes else "NULL",
-        *(f"count(*) FILTER (WHERE {value} >= {edge!r})" for edge in edges if numeric),
+        *(f"count(*) FILTER (WHERE {value} >= {literal(edge)})" for edge in edges if numeric),
     ]
     present, outside, low, high, *above = database.execute(
         f"SELECT {', '.join(parts)} FROM data"  # noqa: S608 - quoted identifiers and literals
@@ -193,8 +222,9 @@ def _profile_column(
     return ColumnProfile(
         rows=rows,
         nulls=rows - present,
-        minimum=None if low is None else float(low),
-        maximum=None if high is None else float(high),
+        # Plus zero: -0.0 and 0.0 are one value, and which of them is the least is chance.
+        minimum=None if low is None else float(low) + 0.0,
+        maximum=None if high is None else float(high) + 0.0,
         counts=counts,
         max_categories=max_categories,
         edges=edges if numeric else (),
@@ -209,7 +239,7 @@ def _duplicates(database: duckdb.DuckDBPyConnection, keys: tuple[str, ...]) -> i
     present = " AND ".join(f"{quote(k)} IS NOT NULL" for k in keys)
     return int(
         database.execute(
-            f"SELECT coalesce(sum(n - 1), 0) FROM "  # noqa: S608 - quoted identifiers
-            f"(SELECT count(*) AS n FROM data WHERE {present} GROUP BY {names})"
+            f"SELECT coalesce(sum(assay_n - 1), 0) FROM "  # noqa: S608 - quoted identifiers
+            f"(SELECT count(*) AS assay_n FROM data WHERE {present} GROUP BY {names})"
         ).fetchall()[0][0]
     )

@@ -8,7 +8,7 @@ in the run's directory and nowhere else, so a stage may run in another process o
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from components.contract.policy import Candidate, Policy
 from components.contract.policy_loader import load_policy
 from components.datasets.canonical import Dataset
 from components.lineage.commitments import load_or_create_row_key
-from components.lineage.digests import sha256_file, sha256_tree
 from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, EvidenceRecord
 from components.release.records import write_release
 from components.stacks.referee import Referee, RefereeResult, artifact_summary
@@ -58,6 +57,7 @@ class ReleaseProcess:
             self.candidate,
             self.dataset,
             load_or_create_row_key(row_key_path(Path(spec.home))),
+            self.chain,
         )
 
     @property
@@ -86,6 +86,17 @@ class ReleaseProcess:
                     f"run {self.spec.run_id} was started with another {name} "
                     f"({expected[:12]}, now {found[:12]})"
                 )
+
+    def begin(self) -> None:
+        """Set the clock of a run that waited for another: its seconds count from now.
+
+        Raises:
+            ProcessError: the run has records already.
+        """
+        if self.chain.records():
+            raise ProcessError(f"run {self.spec.run_id} has begun already")
+        self.spec = replace(self.spec, started=utc_now())
+        self.spec.save()
 
     def next_stage(self) -> Stage | None:
         """The stage that is due; None when a gate is closed, all have run, or the run is closed."""
@@ -133,7 +144,7 @@ class ReleaseProcess:
             "stack": self.spec.stack,
             "candidate": self.candidate.name,
             "inputs": self._inputs(),
-            "outputs": artifact_summary(outputs, _digests(outputs)),
+            "outputs": artifact_summary(outputs),
             "facts": dict(result.facts),
             "tools": dict(result.tools),
             "actor": self.spec.actor,
@@ -258,13 +269,6 @@ def _combine(native: Verdict | None, referee: Verdict | None) -> Verdict:
     if {f.status for f in findings} == {Status.PASS}:
         return Verdict(Status.PASS, "; ".join(f.reason for f in findings))
     return conclude(findings)
-
-
-def _digests(outputs: Mapping[str, Path]) -> dict[str, str]:
-    return {
-        name: sha256_tree(path) if path.is_dir() else sha256_file(path)
-        for name, path in outputs.items()
-    }
 
 
 def _seconds(started: str, finished: str) -> str:

@@ -23,11 +23,13 @@ from components.contract.policy import Candidate, Policy
 from components.datasets.canonical import ROW_COLUMN, SPLITS, Dataset, rows_root
 from components.decisions.log import write_decisions
 from components.lineage.commitments import artifact_nonce
+from components.lineage.digests import sha256_file, sha256_tree
 from components.lineage.durable import write_atomically
+from components.lineage.evidence import EvidenceChain
 from components.profile.compute import profile_files, quantile_edges
 from components.profile.profile import Profile
 from components.stacks.run_spec import RunSpec
-from components.stacks.stages import StageResult
+from components.stacks.stages import Stage, StageResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Referee:
     candidate: Candidate
     dataset: Dataset
     row_key: bytes
+    chain: EvidenceChain
 
     @property
     def _artifacts(self) -> Path:
@@ -161,13 +164,21 @@ class Referee:
         agreed = gates.agreement(
             native.measurements, measurements, self.policy.release_gate.agreement
         )
+        finite = gates.finite_scores(scored.scores)
         return RefereeResult(
-            verdict=conclude([*verdict.findings, *agreed]), measurements=measurements
+            verdict=conclude([finite, *verdict.findings, *agreed]), measurements=measurements
         )
 
-    def push(self, _: StageResult) -> RefereeResult:
-        """Nothing to recompute; the release record is written when the run closes."""
-        return RefereeResult()
+    def push(self, native: StageResult) -> RefereeResult:
+        """What was pushed is, to the byte, what was trained and judged."""
+        trained = next(r for r in self.chain.records() if r.stage == Stage.TRAIN)
+        same = digest(native.outputs["serving_model"]) == trained.body["outputs"]["model"]["sha256"]
+        finding = Finding(
+            "pushed_model",
+            Status.PASS if same else Status.FAIL,
+            f"the pushed model {'is' if same else 'is not'} the model that was judged",
+        )
+        return RefereeResult(verdict=conclude([finding]))
 
     def score(self, native: StageResult) -> RefereeResult:
         """The serving model gives the scores that were judged; then the decision log is written."""
@@ -242,13 +253,18 @@ class Referee:
         )
 
 
-def artifact_summary(outputs: Mapping[str, Path], digests: Mapping[str, str]) -> dict[str, Any]:
+def digest(path: Path) -> str:
+    """SHA-256, in hex, that names a file's or a directory's content."""
+    return sha256_tree(path) if path.is_dir() else sha256_file(path)
+
+
+def artifact_summary(outputs: Mapping[str, Path]) -> dict[str, Any]:
     """Name, kind and digest of each artifact, as a record holds them; never a path of a machine."""
     return {
         name: {
             "name": path.name,
             "kind": "directory" if path.is_dir() else "file",
-            "sha256": digests[name],
+            "sha256": digest(path),
         }
         for name, path in sorted(outputs.items())
     }

@@ -29,8 +29,10 @@ REQUIRED_OUTPUTS: Mapping[Stage, frozenset[str]] = {
 ``rows``: Parquet with the columns ``split`` (text) and ``assay_row`` (32 bytes), one row for each
 row that the stack's own reader read. ``features``: Parquet with ``assay_row`` and ``features`` (a
 list of floats), the stack's transform of evaluation rows. ``predictions``: Parquet with
-``assay_row`` and ``score`` (float64 in [0, 1]), one row for each evaluation row. The others are
-the native tools' own files.
+``assay_row`` and ``score`` (float64 in [0, 1]), one row for each evaluation row. ``model`` is the
+very file or directory that would be served (ONNX, SavedModel): the scores at the release gate come
+from it, and ``serving_model``, what was pushed, must be the same to the byte. The others are the
+native tools' own files.
 """
 
 

@@ -1,0 +1,62 @@
+"""Scores raw columns with ONNX Runtime, from bytes whose digest was checked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from components.contract.errors import EvidenceError
+from components.stacks.pytorch_stack.onnx_export import OUTPUT
+from components.stacks.pytorch_stack.tensors import RawSplit
+
+_ERRORS_ONLY = 3
+_ROWS_AT_ONCE = 65_536
+
+
+class OnnxScorer:
+    """A serving model.
+
+    Raises:
+        EvidenceError: the file is not the one that was recorded. It is not opened then.
+    """
+
+    def __init__(self, file: Path, sha256: str) -> None:
+        content = file.read_bytes()
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise EvidenceError(f"{file.name} is not the model that was pushed ({sha256[:12]})")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        # From the bytes that were checked: a second read of the file could give others, and a
+        # model without a directory cannot point at files outside itself.
+        self._session = onnxruntime.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"]
+        )
+
+    def score(self, raw: RawSplit) -> npt.NDArray[np.float64]:
+        """Probability of the positive label for each row, shape (n,)."""
+        columns = feeds(raw)
+        scored = [
+            self._session.run([OUTPUT], {k: v[rows] for k, v in columns.items()})[0]
+            for rows in _slices(len(raw))
+        ]
+        return np.concatenate(scored).astype(np.float64)
+
+
+def feeds(raw: RawSplit) -> dict[str, npt.NDArray]:
+    """Raw columns as ONNX inputs of shape (n,): NaN for a null number, empty for null text."""
+    numbers = {name: values.numpy() for name, values in raw.numbers.items()}
+    texts = {
+        name: np.array(values.fill_null("").to_pylist(), dtype=object)
+        for name, values in raw.texts.items()
+    }
+    return numbers | texts
+
+
+def _slices(rows: int) -> Iterator[slice]:
+    for start in range(0, rows, _ROWS_AT_ONCE):
+        yield slice(start, start + _ROWS_AT_ONCE)

@@ -1,0 +1,148 @@
+"""The MLflow model registry: a version for each pushed model, and the alias of the live one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import onnx
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+
+from components.contract.errors import EvidenceError
+from components.lineage.digests import sha256_file
+from components.stacks.process import ReleaseProcess
+from components.stacks.pytorch_stack.frameworks import versions
+from components.stacks.pytorch_stack.mlflow_store import TrackedRun, registered_name
+from components.stacks.pytorch_stack.onnx_export import MODEL_FILE, OUTPUT
+from components.stacks.pytorch_stack.preprocessing import FittedInput, Kind
+
+CHAMPION = "champion"
+RELEASED = "released"
+_VERSION_TAG, _PREVIOUS_TAG = "assay.model_version", "assay.previous_champion"
+
+
+@dataclass(frozen=True, slots=True)
+class PushedModel:
+    """A registered model version and its serving file, as read back from the registry."""
+
+    name: str
+    version: str
+    file: Path
+    sha256: str
+
+    @property
+    def location(self) -> str:
+        """Where the registry has it, without any path of a machine."""
+        return f"models:/{self.name}/{self.version}"
+
+
+def push(
+    process: ReleaseProcess,
+    run: TrackedRun,
+    model: Path,
+    fitted: tuple[FittedInput, ...],
+    directory: Path,
+) -> PushedModel:
+    """Log and register a model file, read it back, and only then move the alias to it.
+
+    Raises:
+        EvidenceError: the registry gives back another file than was logged.
+    """
+    name = registered_name(process.spec.dataset)
+    tags = _tags(process)
+    # Made here, in the run's own experiment: left to itself MLflow would put the model into its
+    # default experiment, whose files land in whatever directory the user stands in.
+    made = run.client.create_logged_model(
+        run.experiment_id, name, source_run_id=run.run_id, tags=tags, model_type="onnx"
+    )
+    logged = mlflow.onnx.log_model(
+        onnx.load(model, load_external_data=False),
+        name=name,
+        model_id=made.model_id,
+        run_id=run.run_id,
+        signature=signature(fitted),
+        pip_requirements=[f"{k}=={v}" for k, v in versions("onnx", "onnxruntime").items()],
+        onnx_execution_providers=["CPUExecutionProvider"],
+        save_as_external_data=False,
+    )
+    version = _register(run, name, logged.model_uri, logged.model_id, tags)
+    pushed = fetch(run.client, name, version, directory)
+    if pushed.sha256 != sha256_file(model):
+        raise EvidenceError(f"registry gives back another file than was pushed: {pushed.location}")
+    previous = champion(run.client, name)
+    run.set_tags({_VERSION_TAG: version, _PREVIOUS_TAG: previous or "none"})
+    run.client.set_model_version_tag(name, version, "assay.sha256", pushed.sha256)
+    run.client.set_registered_model_alias(name, CHAMPION, version)
+    return pushed
+
+
+def signature(fitted: tuple[FittedInput, ...]) -> ModelSignature:
+    """Columns in, score out; types as ONNX has them. Made from the fit, never from example rows."""
+    inputs = [
+        ColSpec(DataType.string if f.kind is Kind.TEXT else DataType.double, f.name) for f in fitted
+    ]
+    return ModelSignature(Schema(inputs), Schema([ColSpec(DataType.float, OUTPUT)]))
+
+
+def fetch(client: MlflowClient, name: str, version: str, directory: Path) -> PushedModel:
+    """Copy a version's one serving file out of the registry's artifact store."""
+    directory.mkdir(parents=True, exist_ok=True)
+    uri = client.get_model_version_download_uri(name, version)
+    file = Path(
+        mlflow.artifacts.download_artifacts(
+            artifact_uri=f"{uri}/{MODEL_FILE}", dst_path=str(directory)
+        )
+    )
+    return PushedModel(name, version, file, sha256_file(file))
+
+
+def champion(client: MlflowClient, name: str) -> str | None:
+    """The version that the alias names, if there is one."""
+    version = client.get_registered_model(name).aliases.get(CHAMPION)
+    return None if version is None else str(version)
+
+
+def settle(process: ReleaseProcess, run: TrackedRun, outcome: str) -> None:
+    """Tag the version that a run pushed, if it did, with how the run ended.
+
+    Where that is not ``released``, the alias goes back to the version that had it before.
+    """
+    tags = run.client.get_run(run.run_id).data.tags
+    name, version = registered_name(process.spec.dataset), tags.get(_VERSION_TAG)
+    if version is None:
+        return
+    run.client.set_model_version_tag(name, version, "assay.outcome", outcome)
+    if outcome == RELEASED or champion(run.client, name) != version:
+        return
+    if (previous := tags[_PREVIOUS_TAG]) == "none":
+        run.client.delete_registered_model_alias(name, CHAMPION)
+    else:
+        run.client.set_registered_model_alias(name, CHAMPION, previous)
+
+
+def _register(run: TrackedRun, name: str, source: str, model_id: str, tags: dict[str, str]) -> str:
+    try:
+        run.client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        run.client.create_registered_model(name)
+    made = run.client.create_model_version(
+        name, source, run_id=run.run_id, tags=tags, model_id=model_id
+    )
+    return str(made.version)
+
+
+def _tags(process: ReleaseProcess) -> dict[str, str]:
+    spec = process.spec
+    return {
+        "assay.run_id": spec.run_id,
+        "assay.candidate": spec.candidate,
+        "assay.contract": spec.contract,
+        "assay.policy": spec.policy,
+        "assay.dataset_version": spec.dataset_version,
+    }

@@ -1,0 +1,62 @@
+"""The last two stages: push and score."""
+
+from __future__ import annotations
+
+from components.contract.errors import EvidenceError
+from components.contract.features import model_inputs
+from components.stacks.process import ReleaseProcess
+from components.stacks.pytorch_stack import artifacts, registry
+from components.stacks.pytorch_stack.artifacts import native_path
+from components.stacks.pytorch_stack.frameworks import versions
+from components.stacks.pytorch_stack.mlflow_store import TrackedRun, registered_name
+from components.stacks.pytorch_stack.onnx_export import MODEL_FILE
+from components.stacks.pytorch_stack.onnx_scoring import OnnxScorer
+from components.stacks.pytorch_stack.tensors import read_split
+from components.stacks.stages import Stage, StageResult
+
+
+def push(process: ReleaseProcess) -> StageResult:
+    """Register the model in MLflow and move the alias; reached only through an open gate."""
+    run = TrackedRun.of(process)
+    fitted = artifacts.load_preprocessing(native_path(process, "transform")).fitted
+    pushed = registry.push(
+        process, run, native_path(process, MODEL_FILE), fitted, native_path(process, "serving")
+    )
+    return StageResult(
+        {"serving_model": pushed.file},
+        versions("onnx", "mlflow"),
+        facts={
+            "location": pushed.location,
+            "registeredModel": pushed.name,
+            "modelVersion": pushed.version,
+            "mlflowRun": run.run_id,
+        },
+    )
+
+
+def score(process: ReleaseProcess) -> StageResult:
+    """Score the evaluation rows, from raw columns, with the model that the registry serves.
+
+    Raises:
+        EvidenceError: what the alias names is not the model that this run pushed.
+    """
+    run = TrackedRun.of(process)
+    name = registered_name(process.spec.dataset)
+    version = registry.champion(run.client, name)
+    if version is None:
+        raise EvidenceError(f"registered model {name} has no {registry.CHAMPION}")
+    served = registry.fetch(run.client, name, version, native_path(process, "served"))
+    pushed = artifacts.recorded_digest(process, Stage.PUSH, "serving_model")
+    scorer = OnnxScorer(served.file, pushed)
+    inputs = model_inputs(process.contract, process.candidate)
+    evaluation = read_split(process.dataset, "evaluation", process.contract, inputs)
+    predictions = artifacts.save_scores(
+        native_path(process, "served-predictions.parquet"),
+        evaluation.rows,
+        scorer.score(evaluation),
+    )
+    return StageResult(
+        {"predictions": predictions},
+        versions("onnxruntime", "mlflow"),
+        facts={"model": served.sha256, "location": served.location, "mlflowRun": run.run_id},
+    )

@@ -1,0 +1,214 @@
+"""The pipeline's nodes that record a stage, and the node that scores.
+
+Each opens the run from its directory, so that a node may run in another process or container, and
+writes the stage's outcome on a ``StageRecord`` that the pipeline's conditionals look at.
+
+No ``from __future__ import annotations`` here: TFX reads the annotations themselves.
+"""
+
+from pathlib import Path
+
+from tfx import v1 as tfx
+from tfx.components.pusher.executor import _PUSHED_DESTINATION_KEY as PUSHED_DESTINATION
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types.standard_artifacts import (
+    ExampleAnomalies,
+    Examples,
+    ExampleStatistics,
+    Model,
+    ModelBlessing,
+    ModelEvaluation,
+    ModelRun,
+    PushedModel,
+    TransformGraph,
+)
+
+from components.stacks.process import ReleaseProcess
+from components.stacks.stages import Stage
+from components.stacks.tfx_stack import stage_hooks
+from components.stacks.tfx_stack.native_records import note_content
+from components.stacks.tfx_stack.stage_artifacts import (
+    Scores,
+    StageRecord,
+    run_stage,
+    scores_file,
+)
+
+
+@component
+def IngestStage(
+    examples: InputArtifact[Examples],
+    record: OutputArtifact[StageRecord],
+    run_directory: Parameter[str],
+) -> None:
+    """Record ``ingest``: the rows in the records are those of the dataset."""
+    process = ReleaseProcess.open(Path(run_directory))
+    run_stage(
+        process, Stage.INGEST, lambda: stage_hooks.ingest_result(process, examples.uri), record
+    )
+
+
+@component
+def StatisticsStage(
+    statistics: InputArtifact[ExampleStatistics],
+    record: OutputArtifact[StageRecord],
+    run_directory: Parameter[str],
+) -> None:
+    """Record ``statistics``."""
+    process = ReleaseProcess.open(Path(run_directory))
+    run_stage(
+        process,
+        Stage.STATISTICS,
+        lambda: stage_hooks.statistics_result(process, statistics.uri),
+        record,
+    )
+
+
+@component
+def DataGate(
+    anomalies: InputArtifact[ExampleAnomalies],
+    drift: InputArtifact[ExampleAnomalies],
+    statistics: InputArtifact[ExampleStatistics],
+    record: OutputArtifact[StageRecord],
+    run_directory: Parameter[str],
+) -> None:
+    """Record ``data_gate``: open where TFDV and the referee both pass schema and drift."""
+    process = ReleaseProcess.open(Path(run_directory))
+    run_stage(
+        process,
+        Stage.DATA_GATE,
+        lambda: stage_hooks.data_gate_result(process, anomalies.uri, drift.uri, statistics.uri),
+        record,
+    )
+
+
+@component
+def TransformStage(
+    transform_graph: InputArtifact[TransformGraph],
+    examples: InputArtifact[Examples],
+    record: OutputArtifact[StageRecord],
+    run_directory: Parameter[str],
+) -> None:
+    """Record ``transform``: the saved graph gives the referee's features."""
+    process = ReleaseProcess.open(Path(run_directory))
+    run_stage(
+        process,
+        Stage.TRANSFORM,
+        lambda: stage_hooks.transform_result(process, transform_graph.uri, examples.uri),
+        record,
+    )
+
+
+@component
+def TrainStage(
+    model: InputArtifact[Model],
+    model_run: InputArtifact[ModelRun],
+    record: OutputArtifact[StageRecord],
+    run_directory: Parameter[str],
+) -> None:
+    """Record ``train``."""
+    process = ReleaseProcess.open(Path(run_directory))
+    run_stage(
+        process,
+        Stage.TRAIN,
+        lambda: stage_hooks.train_result(process, model.uri, model_run.uri),
+        record,
+    )
+
+
+@component
+def TrainedModelScores(
+    model: InputArtifact[Model],
+    examples: InputArtifact[Examples],
+    scores: OutputArtifact[Scores],
+    run_directory: Parameter[str],
+) -> None:
+    """Score the raw evaluation rows with the model that training exported."""
+    directory = stage_hooks.serving_directory(model.uri)
+    _score(str(directory), examples.uri, scores, run_directory)
+
+
+@component
+def ReleaseGate(
+    evaluation: InputArtifact[ModelEvaluation],
+    scores: InputArtifact[Scores],
+    model: InputArtifact[Model],
+    record: OutputArtifact[StageRecord],
+    blessing: OutputArtifact[ModelBlessing],
+    run_directory: Parameter[str],
+) -> None:
+    """Record ``release_gate``; bless the model where TFMA and the referee both pass it.
+
+    Evaluator writes a blessing of its own. Pusher is not wired to that one: it knows nothing of
+    gaps between groups, nor of the referee.
+    """
+    process = ReleaseProcess.open(Path(run_directory))
+    predictions = scores_file(scores.uri)
+    blessed = run_stage(
+        process,
+        Stage.RELEASE_GATE,
+        lambda: stage_hooks.release_gate_result(process, evaluation.uri, predictions),
+        record,
+    )
+    tfx.dsl.io.fileio.makedirs(blessing.uri)
+    (Path(blessing.uri) / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
+    blessing.set_int_custom_property("blessed", int(blessed))
+    blessing.set_int_custom_property("current_model_id", model.id)
+    note_content(blessing, process)
+
+
+@component
+def PushStage(
+    pushed_model: InputArtifact[PushedModel],
+    record: OutputArtifact[StageRecord],
+    run_directory: Parameter[str],
+) -> None:
+    """Record ``push``: what stands at the destination is the model that was judged."""
+    process = ReleaseProcess.open(Path(run_directory))
+    destination = pushed_model.get_string_custom_property(PUSHED_DESTINATION)
+    run_stage(
+        process,
+        Stage.PUSH,
+        lambda: stage_hooks.push_result(process, destination),
+        record,
+    )
+
+
+@component
+def PushedModelScores(
+    pushed_model: InputArtifact[PushedModel],
+    examples: InputArtifact[Examples],
+    scores: OutputArtifact[Scores],
+    run_directory: Parameter[str],
+) -> None:
+    """Score the raw evaluation rows with the model that Pusher left at its destination."""
+    destination = pushed_model.get_string_custom_property(PUSHED_DESTINATION)
+    _score(destination, examples.uri, scores, run_directory)
+
+
+@component
+def ScoreStage(
+    pushed_model: InputArtifact[PushedModel],
+    scores: InputArtifact[Scores],
+    record: OutputArtifact[StageRecord],
+    run_directory: Parameter[str],
+) -> None:
+    """Record ``score``: the pushed model gives the scores that were judged."""
+    process = ReleaseProcess.open(Path(run_directory))
+    destination = pushed_model.get_string_custom_property(PUSHED_DESTINATION)
+    predictions = scores_file(scores.uri)
+    run_stage(
+        process,
+        Stage.SCORE,
+        lambda: stage_hooks.score_result(process, destination, predictions),
+        record,
+    )
+
+
+def _score(model_directory: str, examples_uri: str, scores: Scores, run_directory: str) -> None:
+    from components.stacks.tfx_stack.serving import write_scores
+
+    process = ReleaseProcess.open(Path(run_directory))
+    write_scores(model_directory, examples_uri, stage_hooks.EVALUATION, scores_file(scores.uri))
+    note_content(scores, process)

@@ -1,0 +1,38 @@
+"""The PyTorch stack's pipeline, top to bottom as it runs. Wiring only."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from components.stacks.stages import Stage
+
+if TYPE_CHECKING:
+    from components.stacks.process import ReleaseProcess
+
+
+def run(process: ReleaseProcess) -> None:
+    """Run the eight stages in order; the first that stays closed ends the run.
+
+    Native tools: Arrow and torch, MLflow, Great Expectations, Evidently, Lightning, fairlearn,
+    ONNX Runtime. They are imported here and not sooner.
+    """
+    from components.stacks.pytorch_stack import frameworks
+
+    frameworks.start()
+    from components.stacks.pytorch_stack import data_stages, model_stages, outcome, serving_stages
+
+    stages = {
+        Stage.INGEST: data_stages.ingest,
+        Stage.STATISTICS: data_stages.statistics,
+        Stage.DATA_GATE: data_stages.data_gate,
+        Stage.TRANSFORM: model_stages.transform,
+        Stage.TRAIN: model_stages.train_model,
+        Stage.RELEASE_GATE: model_stages.release_gate,
+        Stage.PUSH: serving_stages.push,
+        Stage.SCORE: serving_stages.score,
+    }
+    with outcome.tracked(process):
+        for stage, hook in stages.items():
+            if not process.run_stage(stage, partial(hook, process)):
+                return

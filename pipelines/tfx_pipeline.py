@@ -1,0 +1,196 @@
+"""The TFX pipeline: wiring only. ``build_pipeline`` reads top to bottom as its DAG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from components.stacks.process import ReleaseProcess
+
+_ROOM = "components.stacks.tfx_stack"
+
+
+def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) -> Any:
+    """The release process of one run as a TFX pipeline.
+
+    Every stage ends in a node that records it. What follows a stage that can close the run stands
+    in a conditional, so a closed gate skips it and the pipeline still completes.
+
+    Args:
+        process: the run; its compiled schemas are written by ``write_schemas`` beforehand.
+        beam_args: Beam options; the in-process runner with one worker where there are none.
+    """
+    from tfx import v1 as tfx
+    from tfx.components import DistributionValidator
+
+    from components.stacks.tfx_stack import local_run, native_records
+    from components.stacks.tfx_stack import stage_nodes as stage
+    from components.stacks.tfx_stack.beam_options import beam_options
+    from components.stacks.tfx_stack.contract_to_tfmd import compile_drift
+    from components.stacks.tfx_stack.evaluation_config import compile_evaluation
+    from components.stacks.tfx_stack.parquet_example_gen import (
+        BASELINE,
+        CURRENT,
+        ParquetExampleGen,
+    )
+    from components.stacks.tfx_stack.preprocessing import transform_settings
+    from components.stacks.tfx_stack.statistics_options import statistics_options
+
+    run = str(process.spec.directory)
+    native = process.spec.directory / "native"
+
+    example_gen = ParquetExampleGen(run_directory=run)
+    examples = example_gen.outputs["examples"]
+    ingest = stage.IngestStage(examples=examples, run_directory=run)
+    nodes = [example_gen, ingest]
+
+    with tfx.dsl.Cond(_is_open(ingest)):
+        schema = tfx.dsl.Importer(
+            source_uri=str(native / local_run.CONTRACT_SCHEMA),
+            artifact_type=tfx.types.standard_artifacts.Schema,
+            custom_properties=native_records.schema_properties(process),
+        ).with_id("ContractSchema")
+        statistics_gen = tfx.components.StatisticsGen(
+            examples=example_gen.outputs["span_examples"],
+            schema=schema.outputs["result"],
+            stats_options=statistics_options(process.policy),
+        )
+        statistics = stage.StatisticsStage(
+            statistics=statistics_gen.outputs["statistics"], run_directory=run
+        )
+        example_validator = tfx.components.ExampleValidator(
+            statistics=statistics_gen.outputs["statistics"], schema=schema.outputs["result"]
+        )
+        # ExampleValidator never compares with an earlier span; this one does nothing else.
+        drift_validator = DistributionValidator(
+            statistics=statistics_gen.outputs["statistics"],
+            baseline_statistics=statistics_gen.outputs["statistics"],
+            config=compile_drift(process.contract, process.policy),
+            include_split_pairs=[(CURRENT, BASELINE)],
+        )
+        data_gate = stage.DataGate(
+            anomalies=example_validator.outputs["anomalies"],
+            drift=drift_validator.outputs["anomalies"],
+            statistics=statistics_gen.outputs["statistics"],
+            run_directory=run,
+        )
+        data_gate.add_upstream_node(statistics)
+        nodes += [schema, statistics_gen, statistics, example_validator, drift_validator, data_gate]
+
+        with tfx.dsl.Cond(_is_open(data_gate)):
+            # What a model may look at when it scores: its inputs, no label, no group, no person.
+            input_schema = tfx.dsl.Importer(
+                source_uri=str(native / local_run.INPUT_SCHEMA),
+                artifact_type=tfx.types.standard_artifacts.Schema,
+                custom_properties=native_records.run_properties(process),
+            ).with_id("InputSchema")
+            transform = tfx.components.Transform(
+                examples=examples,
+                schema=input_schema.outputs["result"],
+                preprocessing_fn=f"{_ROOM}.preprocessing.preprocessing_fn",
+                splits_config=tfx.proto.SplitsConfig(analyze=["train"], transform=[]),
+                custom_config=transform_settings(process),
+                materialize=False,
+                disable_analyzer_cache=True,
+                disable_statistics=True,
+            )
+            transform_stage = stage.TransformStage(
+                transform_graph=transform.outputs["transform_graph"],
+                examples=examples,
+                run_directory=run,
+            )
+            nodes += [input_schema, transform, transform_stage]
+
+            with tfx.dsl.Cond(_is_open(transform_stage)):
+                trainer = tfx.components.Trainer(
+                    run_fn=f"{_ROOM}.training.run_fn",
+                    examples=examples,
+                    transform_graph=transform.outputs["transform_graph"],
+                    train_args=tfx.proto.TrainArgs(splits=["train"]),
+                    eval_args=tfx.proto.EvalArgs(splits=["validation"]),
+                    custom_config={"run_directory": run},
+                )
+                model = trainer.outputs["model"]
+                train = stage.TrainStage(
+                    model=model, model_run=trainer.outputs["model_run"], run_directory=run
+                )
+                evaluator = tfx.components.Evaluator(
+                    examples=examples,
+                    model=model,
+                    eval_config=compile_evaluation(process.contract, process.policy),
+                    example_splits=["evaluation"],
+                )
+                scores = stage.TrainedModelScores(model=model, examples=examples, run_directory=run)
+                release_gate = stage.ReleaseGate(
+                    evaluation=evaluator.outputs["evaluation"],
+                    scores=scores.outputs["scores"],
+                    model=model,
+                    run_directory=run,
+                )
+                evaluator.add_upstream_node(train)
+                scores.add_upstream_node(train)
+                nodes += [trainer, train, evaluator, scores, release_gate]
+
+                with tfx.dsl.Cond(_is_open(release_gate)):
+                    pusher = tfx.components.Pusher(
+                        model=model,
+                        model_blessing=release_gate.outputs["blessing"],
+                        push_destination=tfx.proto.PushDestination(
+                            filesystem=tfx.proto.PushDestination.Filesystem(
+                                base_directory=str(_serving_directory(process))
+                            )
+                        ),
+                    )
+                    pushed = pusher.outputs["pushed_model"]
+                    push = stage.PushStage(pushed_model=pushed, run_directory=run)
+                    nodes += [pusher, push]
+
+                    with tfx.dsl.Cond(_is_open(push)):
+                        served = stage.PushedModelScores(
+                            pushed_model=pushed, examples=examples, run_directory=run
+                        )
+                        score = stage.ScoreStage(
+                            pushed_model=pushed, scores=served.outputs["scores"], run_directory=run
+                        )
+                        nodes += [served, score]
+
+    return tfx.dsl.Pipeline(
+        pipeline_name=f"assay_{process.spec.dataset}",
+        pipeline_root=str(native),
+        components=nodes,
+        enable_cache=False,
+        metadata_connection_config=native_records.connection(Path(process.spec.home)),
+        beam_pipeline_args=beam_options(beam_args),
+    )
+
+
+def _is_open(stage: Any) -> Any:
+    return stage.outputs["record"].future()[0].property("is_open") == 1
+
+
+def _serving_directory(process: ReleaseProcess) -> Path:
+    return Path(process.spec.home) / "serving" / process.spec.dataset / "tfx"
+
+
+def run(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) -> None:
+    """Run the pipeline of one run to its end, open or blocked, on this machine.
+
+    Args:
+        process: the run, with no stage recorded yet.
+        beam_args: Beam options, passed through to every Beam pipeline.
+
+    Raises:
+        Exception: whatever a node broke down with; a closed gate is not an error.
+    """
+    from components.stacks.tfx_stack.quiet_start import prepare_environment, quiet
+
+    prepare_environment()
+    with quiet():
+        from components.stacks.tfx_stack import local_run, native_records
+
+        local_run.write_schemas(process)
+        try:
+            local_run.run_locally(build_pipeline(process, beam_args=beam_args), process)
+        finally:
+            native_records.stamp_run(process)

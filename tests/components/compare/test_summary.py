@@ -1,0 +1,62 @@
+"""Summaries say what the evidence says, and refuse evidence that does not hold together."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from components.compare.summary import NOT_RUN, RunSummary, as_json, summarise
+from components.contract.errors import EvidenceError, InputError
+
+
+def test_a_blocked_and_a_released_run(runs: list[RunSummary]) -> None:
+    blocked, released = runs[0], runs[1]
+    assert (blocked.outcome, released.outcome) == ("blocked", "released")
+    assert [s.status for s in blocked.stages] == ["PASS"] * 5 + ["FAIL", NOT_RUN, NOT_RUN]
+    assert {s.status for s in released.stages} == {"PASS"}
+
+
+def test_figures_and_the_worst_gap(runs: list[RunSummary]) -> None:
+    auc = runs[0].figure("roc_auc")
+    assert auc is not None
+    assert auc.low is not None
+    assert auc.high is not None
+    assert 0.65 < auc.low < auc.value < auc.high < 0.78
+    gap = runs[0].worst_gap
+    assert gap is not None
+    assert gap.slice == "xage"
+    assert gap.value == max(f.value for f in runs[0].figures if f.name == "tpr_difference")
+
+
+def test_json_is_what_the_summary_says(runs: list[RunSummary]) -> None:
+    document = as_json(runs[0])
+    assert document["outcome"] == "blocked"
+    assert [s["stage"] for s in document["stages"]][-1] == "score"
+    assert document["worstGap"]["slice"] == "xage"
+
+
+def test_a_directory_without_evidence_is_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no evidence"):
+        summarise(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["contract.yaml", "policy.yaml"])
+def test_another_contract_or_policy_beside_the_evidence(
+    runs: list[RunSummary], tmp_path: Path, name: str
+) -> None:
+    copy = tmp_path / runs[0].run_id
+    shutil.copytree(runs[0].directory, copy)
+    (copy / name).write_text((copy / name).read_text() + "# changed\n")
+    with pytest.raises(EvidenceError, match="is not the one the run was bound to"):
+        summarise(copy)
+
+
+def test_an_edited_record_is_found(runs: list[RunSummary], tmp_path: Path) -> None:
+    copy = tmp_path / runs[0].run_id
+    shutil.copytree(runs[0].directory, copy)
+    path = copy / "evidence" / "0006-release_gate.json"
+    path.write_bytes(path.read_bytes().replace(b'"FAIL"', b'"PASS"'))
+    with pytest.raises(EvidenceError, match="0007-close.json: previous"):
+        summarise(copy)

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from components.lineage.merkle import (
+    EMPTY_ROOT,
+    inclusion_proof,
+    leaf_hash,
+    node_hash,
+    root,
+    verify_inclusion,
+)
+
+# The reference leaves and roots of the Certificate Transparency implementations (RFC 6962).
+LEAVES = [
+    bytes.fromhex(h)
+    for h in (
+        "",
+        "00",
+        "10",
+        "2021",
+        "3031",
+        "40414243",
+        "5051525354555657",
+        "606162636465666768696a6b6c6d6e6f",
+    )
+]
+ROOTS = [
+    "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+    "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+    "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+    "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+    "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+    "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+    "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+    "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+]
+PATHS = {
+    (0, 1): [],
+    (0, 8): [
+        "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+        "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+        "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
+    ],
+    (5, 8): [
+        "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
+        "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
+        "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+    ],
+    (2, 3): ["fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"],
+    (1, 5): [
+        "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+        "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+        "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
+    ],
+}
+
+
+def _leaves(size: int) -> list[bytes]:
+    return [b"leaf-%d" % i for i in range(size)]
+
+
+def _recursive_root(leaves: list[bytes]) -> bytes:
+    """RFC 6962, section 2.1, as it is written there."""
+    if len(leaves) == 1:
+        return leaf_hash(leaves[0])
+    split = 1
+    while split * 2 < len(leaves):
+        split *= 2
+    return node_hash(_recursive_root(leaves[:split]), _recursive_root(leaves[split:]))
+
+
+@pytest.mark.parametrize("size", range(1, 9))
+def test_roots_are_those_of_the_reference(size: int) -> None:
+    assert root(LEAVES[:size]).hex() == ROOTS[size - 1]
+
+
+@pytest.mark.parametrize(("place", "path"), PATHS.items(), ids=str)
+def test_paths_are_those_of_the_reference(place: tuple[int, int], path: list[str]) -> None:
+    index, size = place
+    found = inclusion_proof(LEAVES[:size], index)
+    assert [h.hex() for h in found] == path
+    expected = bytes.fromhex(ROOTS[size - 1])
+    assert verify_inclusion(LEAVES[index], index, size, found, expected)
+
+
+def test_the_empty_tree_has_a_root_of_its_own() -> None:
+    assert root([]) == EMPTY_ROOT == hashlib.sha256().digest()
+    assert root([b""]) != EMPTY_ROOT
+    assert not verify_inclusion(b"", 0, 0, [], EMPTY_ROOT)
+
+
+@pytest.mark.parametrize("size", range(65))
+def test_every_leaf_of_every_size_is_proven_and_nothing_else(size: int) -> None:
+    leaves = _leaves(size)
+    top = root(leaves)
+    if size:
+        assert top == _recursive_root(leaves)
+    for index, leaf in enumerate(leaves):
+        path = inclusion_proof(leaves, index)
+        assert verify_inclusion(leaf, index, size, path, top)
+        assert not verify_inclusion(b"other", index, size, path, top)
+        assert not verify_inclusion(leaf, index, size, path, bytes(32))
+        assert not verify_inclusion(leaf, index, size, [*path, bytes(32)], top)
+        assert not verify_inclusion(leaf, index, size, [*path, top], top)
+        if path:
+            assert not verify_inclusion(leaf, index, size, path[:-1], top)
+            assert not verify_inclusion(leaf, index, size, path[1:], top)
+            assert not verify_inclusion(leaf, index, size, [bytes(32), *path[1:]], top)
+        if len(path) > 1:
+            assert not verify_inclusion(leaf, index, size, path[::-1], top)
+        for wrong in {index ^ 1, index + 1, index - 1, 0, size - 1, size, -1} - {index}:
+            assert not verify_inclusion(leaf, wrong, size, path, top)
+        for wrong in (size * 2, size * 2 + 1, index):
+            assert not verify_inclusion(leaf, index, wrong, path, top)
+
+
+def test_a_wrong_size_of_the_same_shape_is_not_seen_so_the_size_is_kept_beside_the_root() -> None:
+    # RFC 9162, 2.1.3.2: the path of the first of seven leaves fits a tree of eight as well.
+    leaves = _leaves(7)
+    assert verify_inclusion(leaves[0], 0, 8, inclusion_proof(leaves, 0), root(leaves))
+
+
+@pytest.mark.parametrize("index", [-1, 3, 100])
+def test_there_is_no_proof_for_a_leaf_that_is_not_there(index: int) -> None:
+    with pytest.raises(IndexError):
+        inclusion_proof(_leaves(3), index)
+
+
+def test_lists_that_look_alike_have_other_roots() -> None:
+    a, b = b"a", b"b"
+    alike = [
+        [],
+        [b""],
+        [a],
+        [a, a],
+        [a, a, a],
+        [a, b],
+        [b, a],
+        [a + b],
+        [a, b, b],
+        [a, b, b, b],
+        [leaf_hash(a) + leaf_hash(b)],
+        [b"\x01" + leaf_hash(a) + leaf_hash(b)],
+    ]
+    assert len({root(leaves) for leaves in alike}) == len(alike)

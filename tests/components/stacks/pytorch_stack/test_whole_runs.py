@@ -1,0 +1,249 @@
+"""Whole runs on the clinic, and what an auditor then finds in MLflow with MLflow's own client."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from mlflow import MlflowClient
+
+from components.contract.features import model_inputs
+from components.stacks.process import ReleaseProcess
+from components.stacks.pytorch_stack import model_stages, registry
+from components.stacks.pytorch_stack.mlflow_store import open_store, registered_name
+from components.stacks.pytorch_stack.onnx_scoring import OnnxScorer, feeds
+from components.stacks.pytorch_stack.tensors import read_split
+from pipelines import pytorch_pipeline
+from tests import clinic
+
+NAME = registered_name("clinic")
+PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".npy"}
+
+
+def end(process: ReleaseProcess) -> str:
+    """Run to the end and close."""
+    pytorch_pipeline.run(process)
+    return process.close()
+
+
+def store(process: ReleaseProcess) -> MlflowClient:
+    """MLflow's client on the run's store."""
+    return open_store(Path(process.spec.home))
+
+
+def mlflow_run(process: ReleaseProcess):
+    """The MLflow run that stands for a run."""
+    client = store(process)
+    experiment = client.get_experiment_by_name(NAME)
+    query = f"tags.`assay.run_id` = '{process.spec.run_id}'"
+    (found,) = client.search_runs([experiment.experiment_id], query)
+    return found
+
+
+def strict_auc(document: clinic.Document) -> None:
+    """A policy that random labels cannot pass."""
+    document["data_gate"]["drift"]["default"]["at_most"] = 0.9
+    document["training"]["epochs"] = 1
+    document["release_gate"]["limits"][0].update(at_least=0.99, min_n=1)
+    document["release_gate"]["limits"][1].update(at_most=1.0, min_n=1)
+
+
+def no_drift_allowed(document: clinic.Document) -> None:
+    """A policy whose drift limit is below what sampling alone gives."""
+    document["data_gate"]["drift"]["default"]["at_most"] = 1e-6
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory):
+    """A working directory that must stay empty."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home of these runs' own."""
+    return tmp_path_factory.mktemp("runs_home")
+
+
+@pytest.fixture(scope="module")
+def released(make_process, home: Path, elsewhere: Path) -> ReleaseProcess:
+    """A run that was released."""
+    process = make_process("fair", home=home)
+    assert end(process) == "released"
+    return process
+
+
+@pytest.fixture(scope="module")
+def blocked(make_process, home: Path, released: ReleaseProcess) -> ReleaseProcess:
+    """A later run in the same home that the release gate blocked."""
+    process = make_process("plain", strict_auc, home)
+    assert end(process) == "blocked"
+    return process
+
+
+def test_a_released_run_is_the_champion(released: ReleaseProcess) -> None:
+    client, run = store(released), mlflow_run(released)
+    version = client.get_model_version_by_alias(NAME, "champion")
+    tags = version.tags
+    assert (tags["assay.run_id"], tags["assay.outcome"]) == (released.spec.run_id, "released")
+    assert tags["assay.contract"] == released.contract.digest
+    assert tags["assay.policy"] == released.policy.digest
+    assert tags["assay.dataset_version"] == released.dataset.version
+    by_stage = {r.stage: r.body for r in released.chain.records()}
+    assert tags["assay.sha256"] == by_stage["push"]["outputs"]["serving_model"]["sha256"]
+    assert tags["assay.sha256"] == by_stage["train"]["outputs"]["model"]["sha256"]
+    assert tags["assay.sha256"] == by_stage["score"]["facts"]["model"]
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["assay.outcome"] == "released"
+    assert run.data.params["epochs"] == "2"
+
+
+def test_the_run_names_its_data_by_all_of_its_content(released: ReleaseProcess) -> None:
+    inputs = {i.dataset.name: i for i in mlflow_run(released).inputs.dataset_inputs}
+    assert set(inputs) == {f"clinic-{s}" for s in ("train", "validation", "evaluation")}
+    for split in ("train", "validation", "evaluation"):
+        found = inputs[f"clinic-{split}"]
+        tags = {t.key: t.value for t in found.tags}
+        assert tags["assay.rows_root"] == released.dataset.root(split)
+        assert tags["assay.dataset_version"] == released.dataset.version
+        assert released.dataset.root(split).startswith(found.dataset.digest)
+        assert len(found.dataset.digest) == 36
+        assert found.dataset.profile is None
+
+
+def test_losses_are_logged_by_epoch_and_figures_by_slice(released: ReleaseProcess) -> None:
+    client, run = store(released), mlflow_run(released)
+    history = client.get_metric_history(run.info.run_id, "validation_loss")
+    assert [m.step for m in history] == [1, 2]
+    assert {"roc_auc", "brier", "tpr/sex/f", "tpr_difference/sex"} <= set(run.data.metrics)
+
+
+def test_mlflow_itself_can_serve_the_model(released: ReleaseProcess) -> None:
+    source = store(released).get_model_version_by_alias(NAME, "champion").source
+    model = mlflow.pyfunc.load_model(source)
+    assert model.metadata.saved_input_example_info is None
+    inputs = model_inputs(released.contract, released.candidate)
+    assert model.metadata.get_input_schema().input_names() == [i.name for i in inputs]
+    raw = read_split(released.dataset, "evaluation", released.contract, inputs)
+    served = model.predict(pd.DataFrame(feeds(raw)))["assay_score"].to_numpy()
+    judged = pq.read_table(released.artifacts / "predictions.parquet").to_pydict()
+    expected = dict(zip(judged["assay_row"], judged["score"], strict=True))
+    assert served == pytest.approx([expected[r] for r in raw.rows.to_pylist()], abs=1e-6)
+
+
+def test_a_blocked_run_says_why_and_leaves_the_champion(
+    released: ReleaseProcess, blocked: ReleaseProcess
+) -> None:
+    run = mlflow_run(blocked)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["assay.outcome"] == "blocked"
+    assert run.data.tags["assay.last_stage"] == "release_gate"
+    assert run.data.tags["assay.verdict"] == "FAIL"
+    assert "0.99 required" in run.data.tags["assay.reason"]
+    assert run.data.tags["assay.evidence_head"] == blocked.chain.records()[-2].digest
+    champion = store(blocked).get_model_version_by_alias(NAME, "champion")
+    assert champion.tags["assay.run_id"] == released.spec.run_id
+
+
+def test_a_closed_data_gate_stops_everything(make_process, home: Path, released) -> None:
+    process = make_process("plain", no_drift_allowed, home)
+    assert end(process) == "blocked"
+    assert [r.stage for r in process.chain.records()] == [
+        "ingest", "statistics", "data_gate", "close",
+    ]  # fmt: skip
+    assert mlflow_run(process).data.tags["assay.last_stage"] == "data_gate"
+    assert not (process.artifacts / "native" / "model.onnx").exists()
+
+
+def test_scores_that_change_at_serving_cost_the_alias(
+    make_process, home: Path, released: ReleaseProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, calls = OnnxScorer.score, []
+
+    def other_at_serving(self: OnnxScorer, raw) -> np.ndarray:
+        calls.append(raw.name)
+        return honest(self, raw) * (1.0 if len(calls) == 1 else 0.5)
+
+    monkeypatch.setattr(OnnxScorer, "score", other_at_serving)
+    process = make_process("fair", home=home)
+    assert end(process) == "blocked"
+    client = store(process)
+    version = mlflow_run(process).data.tags["assay.model_version"]
+    assert client.get_model_version(NAME, version).tags["assay.outcome"] == "blocked"
+    champion = client.get_model_version_by_alias(NAME, "champion")
+    assert champion.tags["assay.run_id"] == released.spec.run_id
+
+
+def test_a_first_model_that_is_withdrawn_leaves_no_champion(
+    make_process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "components.stacks.pytorch_stack.registry.fetch",
+        lambda *_: (_ for _ in ()).throw(OSError("disk")),
+    )
+    process = make_process("fair", home=tmp_path)
+    with pytest.raises(OSError, match="disk"):
+        pytorch_pipeline.run(process)
+    assert registry.champion(store(process), NAME) is None
+    run = mlflow_run(process)
+    assert (run.info.status, run.data.tags["assay.outcome"]) == ("FAILED", "interrupted")
+    assert run.data.tags["assay.reason"] == "broken off after release_gate"
+
+
+def test_a_malfunction_never_looks_like_a_rejection(
+    make_process, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model_stages, "train", broken)
+    process = make_process("plain", home=home)
+    with pytest.raises(KeyboardInterrupt):
+        pytorch_pipeline.run(process)
+    run = mlflow_run(process)
+    assert (run.info.status, run.data.tags["assay.outcome"]) == ("FAILED", "interrupted")
+    assert run.data.tags["assay.last_stage"] == "transform"
+
+
+def test_training_that_diverges_is_inconclusive(make_process, home: Path) -> None:
+    def diverging(document: clinic.Document) -> None:
+        strict_auc(document)
+        document["training"]["learning_rate"] = 1e30
+
+    process = make_process("plain", diverging, home)
+    assert end(process) == "blocked"
+    record = process.chain.records()[-2]
+    assert record.stage == "release_gate"
+    assert record.body["native"]["status"] == "INCONCLUSIVE"
+
+
+def test_nothing_pickled_and_nothing_outside_the_home(
+    released: ReleaseProcess, blocked: ReleaseProcess, home: Path, elsewhere: Path
+) -> None:
+    files = [p for p in home.rglob("*") if p.is_file()]
+    assert len(files) > 50
+    assert [p for p in files if p.suffix in PICKLES] == []
+    for path in files:
+        assert path.read_bytes()[:2] not in (b"\x80\x02", b"\x80\x04", b"\x80\x05"), path
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_no_free_text_of_a_row_is_in_records_or_mlflow(
+    released: ReleaseProcess, home: Path
+) -> None:
+    """The clinic's notes are all different: none may be anywhere but in the data."""
+    canary = b"note-0."
+    for path in [p for p in home.rglob("*") if p.is_file()]:
+        if path.parts[len(home.parts)] == "datasets" or path.name.startswith("profile-"):
+            continue
+        assert canary not in path.read_bytes(), path
+    with sqlite3.connect(home / "stores" / "mlflow.sqlite") as database:
+        assert not any("note-0." in line for line in database.iterdump())
