@@ -21,9 +21,6 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
         process: the run; its compiled schemas are written by ``write_schemas`` beforehand.
         beam_args: Beam options; the in-process runner with one worker where there are none.
     """
-    from tfx import v1 as tfx
-    from tfx.components import DistributionValidator
-
     from components.stacks.tfx_stack import local_run, native_records
     from components.stacks.tfx_stack import stage_nodes as stage
     from components.stacks.tfx_stack.beam_options import beam_options
@@ -36,6 +33,7 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
     )
     from components.stacks.tfx_stack.preprocessing import transform_settings
     from components.stacks.tfx_stack.statistics_options import statistics_options
+    from components.stacks.tfx_stack.vocabulary import DistributionValidator, tfx
 
     run = str(process.spec.directory)
     native = process.spec.directory / "native"

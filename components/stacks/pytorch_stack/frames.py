@@ -34,7 +34,7 @@ def analysis_frame(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     Evidently drops nulls before it compares; as a category of their own they count, as they do
     with the referee. Nulls of numeric columns stay NaN.
     """
-    prepared = {}
+    prepared: dict[str, object] = {}
     for name in rows.columns:
         if is_numeric(contract.column(name)):
             prepared[name] = rows[name].astype("Float64").to_numpy("float64", na_value=float("nan"))

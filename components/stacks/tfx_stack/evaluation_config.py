@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
 
 from components.contract.contract import Contract
 from components.contract.policy import Limit, Metric, Policy
@@ -32,17 +32,17 @@ def compile_evaluation(contract: Contract, policy: Policy) -> Any:
         _metric("ExampleCount", COUNT, policy),
         _metric("ConfusionMatrixAtThresholds", MATRIX, policy, thresholds=[threshold]),
     ]
-    return tfma.EvalConfig(
+    return config_pb2.EvalConfig(
         model_specs=[
-            tfma.ModelSpec(
+            config_pb2.ModelSpec(
                 model_type="tf_generic", signature_name=SIGNATURE, label_key=LABEL_FEATURE
             )
         ],
         slicing_specs=[
-            tfma.SlicingSpec(),
-            *(tfma.SlicingSpec(feature_keys=[c.group_column]) for c in contract.protected),
+            config_pb2.SlicingSpec(),
+            *(config_pb2.SlicingSpec(feature_keys=[c.group_column]) for c in contract.protected),
         ],
-        metrics_specs=[tfma.MetricsSpec(metrics=metrics)],
+        metrics_specs=[config_pb2.MetricsSpec(metrics=metrics)],
     )
 
 
@@ -56,12 +56,12 @@ def native_limits(policy: Policy) -> list[Limit]:
 
 
 def _metric(kind: str, name: str, policy: Policy, **settings: Any) -> Any:
-    config = tfma.MetricConfig(class_name=kind, config=json.dumps({"name": name, **settings}))
+    config = config_pb2.MetricConfig(class_name=kind, config=json.dumps({"name": name, **settings}))
     lows = [x.at_least for x in _limits(name, policy) if x.at_least is not None]
     highs = [x.at_most for x in _limits(name, policy) if x.at_most is not None]
     if lows or highs:
         # Set plainly, a threshold would hold for every slice; the policy's is about all rows.
-        overall = config.per_slice_thresholds.add(slicing_specs=[tfma.SlicingSpec()])
+        overall = config.per_slice_thresholds.add(slicing_specs=[config_pb2.SlicingSpec()])
         bounds = overall.threshold.value_threshold
         if lows:
             bounds.lower_bound.value = max(lows)

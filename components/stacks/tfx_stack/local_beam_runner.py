@@ -14,7 +14,7 @@ from apache_beam.runners.portability.portable_runner import JobServiceHandle
 
 
 class LocalBeamRunner(fn_runner.FnApiRunner):
-    """FnApiRunner whose worker processes are told the pipeline's options, ``--beam_plugins`` too."""
+    """FnApiRunner whose workers are told the pipeline's options, ``--beam_plugins`` too."""
 
     def run_pipeline(self, pipeline: Any, options: PipelineOptions) -> Any:
         """Run a pipeline in this process, or in workers as ``--direct_running_mode`` says."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,14 @@ def test_what_is_read_is_what_is_written(tmp_path: Path) -> None:
     assert load_yaml(path) == (expected, text.encode())
 
 
-def test_an_endless_file_is_not_read_to_its_end() -> None:
-    with pytest.raises(InputError, match="too large"):
-        load_yaml(Path("/dev/zero"))
+def test_a_large_file_is_not_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "large.yaml"
+    path.touch()
+    os.truncate(path, 64 << 20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="too large"):
+            load_yaml(path)
+        assert tracemalloc.get_traced_memory()[1] < 4 * MAX_BYTES
+    finally:
+        tracemalloc.stop()
