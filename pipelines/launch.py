@@ -33,6 +33,7 @@ from components.stacks.run_spec import (
     new_run_id,
     utc_now,
 )
+from pipelines.worker import TOLD
 
 _PROBE = {"tfx": "tfx", "pytorch": "lightning"}
 _POLL_SECONDS = 0.1
@@ -190,9 +191,9 @@ def _execute_stack(specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[s
                 ReleaseProcess(spec).close(interrupted=reason)
             _report_new(specs, seen, watch)
     if unfinished or worker.returncode:
-        lines = log_path.read_text("utf-8", errors="replace").strip().splitlines()
-        last = lines[-1] if lines else "no output"
-        raise AssayError(f"{reason}: {last} (whole output: {log_path})")
+        lines = log_path.read_text("utf-8", errors="replace").splitlines()
+        told = [line.removeprefix(TOLD) for line in lines if line.startswith(TOLD)]
+        raise AssayError(f"{reason}: {(told or ['it said nothing'])[-1]} (output: {log_path})")
 
 
 def _stop(worker: subprocess.Popen[bytes]) -> None:

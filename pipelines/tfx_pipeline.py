@@ -23,6 +23,7 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
     """
     from components.stacks.tfx_stack import local_run, native_records
     from components.stacks.tfx_stack import stage_nodes as stage
+    from components.stacks.tfx_stack import vocabulary as tfx
     from components.stacks.tfx_stack.beam_options import beam_options
     from components.stacks.tfx_stack.contract_to_tfmd import compile_drift
     from components.stacks.tfx_stack.evaluation_config import compile_evaluation
@@ -33,7 +34,6 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
     )
     from components.stacks.tfx_stack.preprocessing import transform_settings
     from components.stacks.tfx_stack.statistics_options import statistics_options
-    from components.stacks.tfx_stack.vocabulary import DistributionValidator, tfx
 
     run = str(process.spec.directory)
     native = process.spec.directory / "native"
@@ -43,13 +43,13 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
     ingest = stage.IngestStage(examples=examples, run_directory=run)
     nodes = [example_gen, ingest]
 
-    with tfx.dsl.Cond(_is_open(ingest)):
-        schema = tfx.dsl.Importer(
+    with tfx.Cond(_is_open(ingest)):
+        schema = tfx.Importer(
             source_uri=str(native / local_run.CONTRACT_SCHEMA),
-            artifact_type=tfx.types.standard_artifacts.Schema,
+            artifact_type=tfx.Schema,
             custom_properties=native_records.schema_properties(process),
         ).with_id("ContractSchema")
-        statistics_gen = tfx.components.StatisticsGen(
+        statistics_gen = tfx.StatisticsGen(
             examples=example_gen.outputs["span_examples"],
             schema=schema.outputs["result"],
             stats_options=statistics_options(process.policy),
@@ -57,11 +57,11 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
         statistics = stage.StatisticsStage(
             statistics=statistics_gen.outputs["statistics"], run_directory=run
         )
-        example_validator = tfx.components.ExampleValidator(
+        example_validator = tfx.ExampleValidator(
             statistics=statistics_gen.outputs["statistics"], schema=schema.outputs["result"]
         )
         # ExampleValidator never compares with an earlier span; this one does nothing else.
-        drift_validator = DistributionValidator(
+        drift_validator = tfx.DistributionValidator(
             statistics=statistics_gen.outputs["statistics"],
             baseline_statistics=statistics_gen.outputs["statistics"],
             config=compile_drift(process.contract, process.policy),
@@ -76,18 +76,18 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
         data_gate.add_upstream_node(statistics)
         nodes += [schema, statistics_gen, statistics, example_validator, drift_validator, data_gate]
 
-        with tfx.dsl.Cond(_is_open(data_gate)):
+        with tfx.Cond(_is_open(data_gate)):
             # What a model may look at when it scores: its inputs, no label, no group, no person.
-            input_schema = tfx.dsl.Importer(
+            input_schema = tfx.Importer(
                 source_uri=str(native / local_run.INPUT_SCHEMA),
-                artifact_type=tfx.types.standard_artifacts.Schema,
+                artifact_type=tfx.Schema,
                 custom_properties=native_records.run_properties(process),
             ).with_id("InputSchema")
-            transform = tfx.components.Transform(
+            transform = tfx.Transform(
                 examples=examples,
                 schema=input_schema.outputs["result"],
                 preprocessing_fn=f"{_ROOM}.preprocessing.preprocessing_fn",
-                splits_config=tfx.proto.SplitsConfig(analyze=["train"], transform=[]),
+                splits_config=tfx.SplitsConfig(analyze=["train"], transform=[]),
                 custom_config=transform_settings(process),
                 materialize=False,
                 disable_analyzer_cache=True,
@@ -100,60 +100,68 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
             )
             nodes += [input_schema, transform, transform_stage]
 
-            with tfx.dsl.Cond(_is_open(transform_stage)):
-                trainer = tfx.components.Trainer(
+            with tfx.Cond(_is_open(transform_stage)):
+                trainer = tfx.Trainer(
                     run_fn=f"{_ROOM}.training.run_fn",
                     examples=examples,
                     transform_graph=transform.outputs["transform_graph"],
-                    train_args=tfx.proto.TrainArgs(splits=["train"]),
-                    eval_args=tfx.proto.EvalArgs(splits=["validation"]),
+                    train_args=tfx.TrainArgs(splits=["train"]),
+                    eval_args=tfx.EvalArgs(splits=["validation"]),
                     custom_config={"run_directory": run},
                 )
                 model = trainer.outputs["model"]
-                train = stage.TrainStage(
-                    model=model, model_run=trainer.outputs["model_run"], run_directory=run
-                )
-                evaluator = tfx.components.Evaluator(
-                    examples=examples,
-                    model=model,
-                    eval_config=compile_evaluation(process.contract, process.policy),
-                    example_splits=["evaluation"],
-                )
                 scores = stage.TrainedModelScores(model=model, examples=examples, run_directory=run)
-                release_gate = stage.ReleaseGate(
-                    evaluation=evaluator.outputs["evaluation"],
-                    scores=scores.outputs["scores"],
+                train = stage.TrainStage(
                     model=model,
+                    model_run=trainer.outputs["model_run"],
+                    scores=scores.outputs["scores"],
                     run_directory=run,
                 )
-                evaluator.add_upstream_node(train)
-                scores.add_upstream_node(train)
-                nodes += [trainer, train, evaluator, scores, release_gate]
+                nodes += [trainer, scores, train]
 
-                with tfx.dsl.Cond(_is_open(release_gate)):
-                    pusher = tfx.components.Pusher(
+                # TFMA breaks down on a score that is no number, and quotes the row: a model that
+                # diverged is blocked before it gets there.
+                with tfx.Cond(_is_open(train)):
+                    evaluator = tfx.Evaluator(
+                        examples=examples,
                         model=model,
-                        model_blessing=release_gate.outputs["blessing"],
-                        push_destination=tfx.proto.PushDestination(
-                            filesystem=tfx.proto.PushDestination.Filesystem(
-                                base_directory=str(_serving_directory(process))
-                            )
-                        ),
+                        eval_config=compile_evaluation(process.contract, process.policy),
+                        example_splits=["evaluation"],
                     )
-                    pushed = pusher.outputs["pushed_model"]
-                    push = stage.PushStage(pushed_model=pushed, run_directory=run)
-                    nodes += [pusher, push]
+                    release_gate = stage.ReleaseGate(
+                        evaluation=evaluator.outputs["evaluation"],
+                        scores=scores.outputs["scores"],
+                        model=model,
+                        run_directory=run,
+                    )
+                    nodes += [evaluator, release_gate]
 
-                    with tfx.dsl.Cond(_is_open(push)):
-                        served = stage.PushedModelScores(
-                            pushed_model=pushed, examples=examples, run_directory=run
+                    with tfx.Cond(_is_open(release_gate)):
+                        pusher = tfx.Pusher(
+                            model=model,
+                            model_blessing=release_gate.outputs["blessing"],
+                            push_destination=tfx.PushDestination(
+                                filesystem=tfx.PushDestination.Filesystem(
+                                    base_directory=str(_serving_directory(process))
+                                )
+                            ),
                         )
-                        score = stage.ScoreStage(
-                            pushed_model=pushed, scores=served.outputs["scores"], run_directory=run
-                        )
-                        nodes += [served, score]
+                        pushed = pusher.outputs["pushed_model"]
+                        push = stage.PushStage(pushed_model=pushed, run_directory=run)
+                        nodes += [pusher, push]
 
-    return tfx.dsl.Pipeline(
+                        with tfx.Cond(_is_open(push)):
+                            served = stage.PushedModelScores(
+                                pushed_model=pushed, examples=examples, run_directory=run
+                            )
+                            score = stage.ScoreStage(
+                                pushed_model=pushed,
+                                scores=served.outputs["scores"],
+                                run_directory=run,
+                            )
+                            nodes += [served, score]
+
+    return tfx.Pipeline(
         pipeline_name=f"assay_{process.spec.dataset}",
         pipeline_root=str(native),
         components=nodes,

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from pathlib import Path
+from types import TracebackType
 
 from components.contract.errors import AssayError
 from components.stacks.process import ReleaseProcess
 from components.stacks.telemetry import switch_off
+
+TOLD = "assay: "
+"""Begins the lines of a worker's output that hold no value out of the data."""
 
 
 def main(stack: str, directories: list[str], beam_args: list[str]) -> int:
@@ -26,9 +31,24 @@ def main(stack: str, directories: list[str], beam_args: list[str]) -> int:
             _run(stack, process, beam_args)
             process.close()
         except AssayError as error:
-            print(error, file=sys.stderr)
+            print(f"{TOLD}{error}", file=sys.stderr)
             return error.exit_code
     return 0
+
+
+def tell_without_values(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Say where a framework broke down, and with what, but not its message.
+
+    Frameworks quote rows in their messages; what is printed here ends in a log.
+    """
+    for frame in traceback.extract_tb(trace):
+        print(f"  {frame.filename}:{frame.lineno} in {frame.name}", file=sys.stderr)
+    chain = [kind.__name__]
+    while error := error.__cause__ or error.__context__:  # type: ignore[assignment]
+        chain.append(type(error).__name__)
+    print(f"{TOLD}broke down with {', from '.join(chain)}", file=sys.stderr)
 
 
 def _run(stack: str, process: ReleaseProcess, beam_args: list[str]) -> None:
@@ -43,5 +63,6 @@ def _run(stack: str, process: ReleaseProcess, beam_args: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    sys.excepthook = tell_without_values
     separator = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     sys.exit(main(sys.argv[1], sys.argv[2:separator], sys.argv[separator + 1 :]))

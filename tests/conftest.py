@@ -12,7 +12,11 @@ from components.contract.json_schema import ROOT
 from components.contract.policy import Policy
 from components.contract.policy_loader import load_policy
 from components.datasets.canonical import Dataset, ingest
+from components.stacks.telemetry import switch_off
 from tests import clinic as clinic_documents
+
+# Tests import frameworks too, some of which report home as soon as they are loaded.
+switch_off()
 
 
 @pytest.fixture(scope="session")

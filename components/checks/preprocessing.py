@@ -53,11 +53,9 @@ def fit(
                 fitted.append(Fitted(item, vocabulary=tuple(sorted(kept))))
                 continue
             value = f"CASE WHEN isnan({name}::DOUBLE) THEN NULL ELSE {name}::DOUBLE END"
-            # A constant has no spread, whatever rounding makes of it.
+            # favg sums without piling up rounding errors, in whatever order the threads come.
             mean, std = database.execute(
-                f"SELECT avg({value}), "  # noqa: S608 - quoted identifiers and literals
-                f"CASE WHEN min({value}) = max({value}) THEN 0 ELSE stddev_pop({value}) END "
-                f"FROM {rows}"
+                f"SELECT favg({value}), stddev_pop({value}) FROM {rows}"  # noqa: S608
             ).fetchall()[0]
             fitted.append(Fitted(item, mean=mean or 0.0, std=std or 0.0))
     return tuple(fitted)

@@ -95,11 +95,14 @@ class Dataset:
         if manifest.get("schemaVersion") != SCHEMA_VERSION:
             raise EvidenceError(f"{directory}: not a manifest of format {SCHEMA_VERSION}")
         dataset = cls(directory, manifest, hashlib.sha256(raw).hexdigest())
-        known = {
-            p["file"]: p["sha256"]
-            for w in dataset.manifest["splits"].values()
-            for p in w["spans"].values()
-        }
+        try:
+            known = {
+                p["file"]: p["sha256"]
+                for w in manifest["splits"].values()
+                for p in w["spans"].values()
+            }
+        except (KeyError, TypeError, AttributeError) as error:
+            raise EvidenceError(f"{directory}: manifest.json names no files") from error
         present = {str(p.relative_to(directory)) for p in directory.rglob("*.parquet")}
         if different := present ^ set(known):
             raise EvidenceError(f"{directory}: {min(different)} is missing or was added")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from google.protobuf import text_format
-from tfx import v1 as tfx
 from tfx.dsl.compiler import compiler, constants
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.portable import runtime_parameter_utils
 
 from components.stacks.process import ReleaseProcess
@@ -37,4 +37,4 @@ def run_locally(pipeline: Any, process: ReleaseProcess) -> None:
     runtime_parameter_utils.substitute_runtime_parameter(
         compiled, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: process.spec.run_id}
     )
-    tfx.orchestration.LocalDagRunner().run_with_ir(compiled)
+    LocalDagRunner().run_with_ir(compiled)

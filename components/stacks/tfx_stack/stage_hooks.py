@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from components.checks.gates import finite_scores
 from components.checks.measurement import Measurement, conclude
 from components.contract.errors import ProcessError
 from components.datasets.canonical import SPLITS
@@ -96,17 +97,21 @@ def transform_result(process: ReleaseProcess, transform_uri: str, examples_uri: 
     )
 
 
-def train_result(process: ReleaseProcess, model_uri: str, model_run_uri: str) -> StageResult:
-    """The trained model and the checkpoint of its last epoch."""
+def train_result(
+    process: ReleaseProcess, model_uri: str, model_run_uri: str, predictions: Path
+) -> StageResult:
+    """The trained model, the checkpoint of its last epoch, and whether it scores at all."""
     from components.stacks.tfx_stack.training import CHECKPOINTS
 
     training = process.policy.training
     kept = sorted((Path(model_run_uri) / CHECKPOINTS).glob("epoch-*.weights.h5"))
     if len(kept) != training.epochs:
         raise ProcessError(f"training left {len(kept)} checkpoints for {training.epochs} epochs")
+    scores = pq.read_table(predictions, columns=["score"])["score"].to_numpy()
     return StageResult(
         {"model": serving_directory(model_uri), "checkpoint": kept[-1]},
         tools("tensorflow", "keras", "tensorflow-transform"),
+        native=conclude([finite_scores(scores)]),
         facts={"seed": training.seed, "epochs": training.epochs, "checkpoints": len(kept)},
     )
 

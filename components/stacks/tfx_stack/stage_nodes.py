@@ -8,10 +8,9 @@ No ``from __future__ import annotations`` here: TFX reads the annotations themse
 
 from pathlib import Path
 
-from tfx import v1 as tfx
-from tfx.components.pusher.executor import _PUSHED_DESTINATION_KEY as PUSHED_DESTINATION
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
+from tfx.dsl.io import fileio
 from tfx.types.standard_artifacts import (
     ExampleAnomalies,
     Examples,
@@ -34,6 +33,9 @@ from components.stacks.tfx_stack.stage_artifacts import (
     run_stage,
     scores_file,
 )
+
+PUSHED_DESTINATION = "pushed_destination"
+"""The custom property in which Pusher says where it put the model."""
 
 
 @component
@@ -104,15 +106,17 @@ def TransformStage(
 def TrainStage(
     model: InputArtifact[Model],
     model_run: InputArtifact[ModelRun],
+    scores: InputArtifact[Scores],
     record: OutputArtifact[StageRecord],
     run_directory: Parameter[str],
 ) -> None:
-    """Record ``train``."""
+    """Record ``train``: closed where the model's scores are no numbers."""
     process = ReleaseProcess.open(Path(run_directory))
+    predictions = scores_file(scores.uri)
     run_stage(
         process,
         Stage.TRAIN,
-        lambda: stage_hooks.train_result(process, model.uri, model_run.uri),
+        lambda: stage_hooks.train_result(process, model.uri, model_run.uri, predictions),
         record,
     )
 
@@ -151,7 +155,7 @@ def ReleaseGate(
         lambda: stage_hooks.release_gate_result(process, evaluation.uri, predictions),
         record,
     )
-    tfx.dsl.io.fileio.makedirs(blessing.uri)
+    fileio.makedirs(blessing.uri)
     (Path(blessing.uri) / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
     blessing.set_int_custom_property("blessed", int(blessed))
     blessing.set_int_custom_property("current_model_id", model.id)

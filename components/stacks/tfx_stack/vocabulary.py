@@ -1,8 +1,42 @@
-"""TFX's own words, for the pipeline to be written in: only this room imports TFX."""
+"""TFX's own words, for the pipeline to be written in: only this room imports TFX.
+
+Taken from where they are made: ``tfx.v1`` gathers the same names, and imports Google's cloud
+clients on the way, a third of the time that TFX takes to start.
+"""
 
 from __future__ import annotations
 
-from tfx import v1 as tfx
-from tfx.components import DistributionValidator
+from tfx.components import (
+    DistributionValidator,
+    Evaluator,
+    ExampleValidator,
+    Pusher,
+    StatisticsGen,
+    Trainer,
+    Transform,
+)
+from tfx.dsl.components.common.importer import Importer
+from tfx.dsl.experimental.conditionals.conditional import Cond
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto.pusher_pb2 import PushDestination
+from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs
+from tfx.proto.transform_pb2 import SplitsConfig
+from tfx.types.standard_artifacts import Schema
 
-__all__ = ["DistributionValidator", "tfx"]
+__all__ = [
+    "Cond",
+    "DistributionValidator",
+    "EvalArgs",
+    "Evaluator",
+    "ExampleValidator",
+    "Importer",
+    "Pipeline",
+    "PushDestination",
+    "Pusher",
+    "Schema",
+    "SplitsConfig",
+    "StatisticsGen",
+    "TrainArgs",
+    "Trainer",
+    "Transform",
+]

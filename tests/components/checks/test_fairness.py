@@ -76,7 +76,7 @@ def test_newcombe_as_he_prints_it(
 
 
 def test_of_three_groups_the_widest_gap_counts() -> None:
-    found = largest_gap(TPR, _rates(("a", 50, 100), ("b", 30, 60), ("c", 8, 40)), "plan", 0.95)
+    found = largest_gap(TPR, _rates(("a", 50, 100), ("b", 24, 60), ("c", 8, 40)), "plan", 0.95)
     assert found.value == pytest.approx(0.3)
     assert found.n == 40
     assert (found.name, found.slice) == ("tpr_difference", "plan")

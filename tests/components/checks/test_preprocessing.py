@@ -90,6 +90,15 @@ def test_a_constant_is_zero_and_not_rounding_noise(tmp_path: Path, value: float)
     assert not _fit_and_apply(tmp_path, table, [ModelInput("x", False)]).any()
 
 
+def test_a_large_offset_does_not_drown_the_spread(tmp_path: Path) -> None:
+    values = 1e9 + np.random.default_rng(1).normal(0, 0.01, 300_000)
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"x": values}), path, row_group_size=10_000)
+    (fitted,) = fit([path], [ModelInput("x", False)], 1)
+    assert fitted.mean == pytest.approx(math.fsum(values) / len(values), abs=1e-6)
+    assert fitted.std == pytest.approx(0.01, rel=0.01)
+
+
 @pytest.mark.parametrize("name", ["v", "n", "value", "mean", 'a"b', "select", "[x]"])
 def test_a_column_may_have_any_name(tmp_path: Path, name: str) -> None:
     table = pa.table({"c": ["a", "b", "b"], name: ["x", "x", "y"]})

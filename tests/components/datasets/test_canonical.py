@@ -19,8 +19,9 @@ import pytest
 from components.contract.contract import Contract
 from components.contract.errors import EvidenceError, InputError
 from components.contract.policy import Policy
-from components.datasets.canonical import ROW_COLUMN, SPLITS, Dataset, ingest
+from components.datasets.canonical import ROW_COLUMN, SPLITS, Dataset, ingest, rows_root
 from components.lineage.digests import canonical_json
+from components.lineage.merkle import root
 from tests.clinic import COLUMNS, Document, column_of, contract, csv_text, policy, rows, table_of
 
 KEY = b"k" * 32
@@ -236,6 +237,26 @@ def test_a_protected_cell_without_a_value_is_in_no_group(
     table = _table(_ingest(clinic, rules, home, tmp_path, lines))
     assert table["age"].to_pylist()[:6] == [None] * 6
     assert table["assay_group_age"].to_pylist()[:6] == [None] * 6
+
+
+def test_a_value_on_an_edge_is_in_the_upper_band(
+    clinic: Contract, rules: Policy, home: Path, tmp_path: Path
+) -> None:
+    lines = rows(20)
+    ages = ["39.999", "40", "64.999", "65"]
+    for line, age in zip(lines, ages, strict=False):
+        line["age"] = age
+    table = _table(_ingest(clinic, rules, home, tmp_path, lines))
+    assert table["assay_group_age"].to_pylist()[:4] == ["young", "middle", "middle", "old"]
+
+
+def test_a_root_names_rows_in_any_order() -> None:
+    commitments = [bytes([i]) * 32 for i in range(7)]
+    expected = root(commitments).hex()
+    for seed in range(5):
+        random.Random(seed).shuffle(commitments)
+        assert rows_root(commitments) == expected
+    assert rows_root(commitments[1:]) != expected
 
 
 # Parquet with types of its own
@@ -537,7 +558,17 @@ def test_a_dataset_that_was_changed_is_not_opened(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [None, b"", b"{}", b"[]", b'{"schemaVersion":"assay-manifest/v2","splits":{}}', b"{'a': 1}"],
+    [
+        None,
+        b"",
+        b"{}",
+        b"[]",
+        b"{'a': 1}",
+        b'{"schemaVersion":"assay-manifest/v2","splits":{}}',
+        b'{"schemaVersion":"assay-manifest/v1"}',
+        b'{"schemaVersion":"assay-manifest/v1","splits":[]}',
+        b'{"schemaVersion":"assay-manifest/v1","splits":{"train":{"spans":{"1":{}}}}}',
+    ],
 )
 def test_a_manifest_that_is_none_is_not_opened(dataset: Dataset, raw: bytes | None) -> None:
     manifest = dataset.directory / "manifest.json"

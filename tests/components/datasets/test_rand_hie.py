@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from pathlib import Path
 
@@ -121,8 +122,12 @@ def test_a_person_is_in_one_split_and_the_shares_are_kept(
     assert share["train"] == pytest.approx(0.6, abs=0.03)
     assert share["validation"] == pytest.approx(0.1, abs=0.02)
     assert share["evaluation"] == pytest.approx(0.3, abs=0.03)
+    salt = rand_hie_policy.splits.salt
     for person, split in rows.groupby("zper")["split"].first().items():
-        assert split_of(str(person), rand_hie_policy.splits) == split
+        digest = hashlib.sha256(f"{salt}\x00{person}".encode()).digest()
+        bucket = int.from_bytes(digest[:8], "big") % 10_000
+        expected = "train" if bucket < 6000 else "validation" if bucket < 7000 else "evaluation"
+        assert split == expected == split_of(str(person), rand_hie_policy.splits)
 
 
 def test_half_of_the_people_keep_their_splits_and_commitments(

@@ -60,6 +60,8 @@ def test_zero_has_no_sign_and_nan_is_no_value() -> None:
 
 def test_a_border_between_cells_is_part_of_the_row() -> None:
     rows = [
+        _rows(a=["x\x03y"], b=["z"]),
+        _rows(a=["x"], b=["y\x03z"]),
         _rows(a=["ab"], b=["c"]),
         _rows(a=["a"], b=["bc"]),
         _rows(a=["abc"], b=[""]),

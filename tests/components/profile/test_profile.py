@@ -202,8 +202,9 @@ def test_infinities_are_values_and_nan_is_none(tmp_path: Path) -> None:
 
 
 def test_minus_zero_is_zero(tmp_path: Path) -> None:
-    found = _numeric(tmp_path, [-0.0, 0.0])
-    assert str(found.minimum) == str(found.maximum) == "0.0"
+    for values in ([-0.0], [-0.0, 0.0], [0.0, -0.0, None]):
+        found = _numeric(tmp_path, list(values))
+        assert str(found.minimum) == str(found.maximum) == "0.0"
 
 
 @settings(max_examples=15, deadline=None)

@@ -39,7 +39,7 @@ def good() -> dict[str, list]:
     """Four rows that keep every clause, with a null wherever one is allowed."""
     return {
         "person": ["a", "b", "c", "d"],
-        "year": [2001, 2001, 2002, 2002],
+        "year": [2001, 2001, 2002, 2001],
         "age": [30.0, None, 30.0, None],
         "sex": ["f", "m", None, "f"],
         "ward": ["ward a", "unit b", None, "ward c"],
