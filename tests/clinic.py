@@ -8,12 +8,11 @@ from __future__ import annotations
 import copy
 import csv
 import io
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from components.contract.contract import Contract
 from components.contract.contract_loader import load_contract
@@ -156,9 +155,8 @@ def column_of(document: Document, name: str) -> Document:
 
 
 def write(path: Path, document: Document) -> Path:
-    """Write a document as YAML without anchors."""
-    dumper = type("NoAliases", (yaml.SafeDumper,), {"ignore_aliases": lambda *_: True})
-    path.write_text(yaml.dump(document, Dumper=dumper, sort_keys=False, allow_unicode=True))
+    """Write a document in YAML's flow style, which is JSON: much the quickest to write and read."""
+    path.write_text(json.dumps(document, ensure_ascii=False), "utf-8")
     return path
 
 

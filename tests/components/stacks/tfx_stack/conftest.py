@@ -30,7 +30,7 @@ def with_codes(document: clinic.Document) -> None:
     for name, logical_type, ours in (
         ("plan=code\\n", "integer", [role, kind]),
         ("dose", "number", [role, kind]),
-        ("constant", "number", [role]),
+        ("constant", "integer", [role]),
     ):
         clinic.table_of(document)["properties"].append(
             {"name": name, "logicalType": logical_type, "customProperties": ours}
@@ -49,7 +49,7 @@ def rows_with_codes() -> list[dict[str, str]]:
         row["plan=code\\n"] = str([1, 2, 10, 20][i % 4]) if i % 9 else ""
         row["dose"] = ["0.1", "2.5", "1e-07"][i % 3]
         row["ward"] = "back\\slash\\n" if i % 12 == 0 else row["ward"]
-        row["constant"] = "0.1"
+        row["constant"] = "1234567890123457"  # too long for an exact sum in floats
     rows[0]["ward"] = "seen once"
     return rows
 
