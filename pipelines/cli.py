@@ -7,6 +7,7 @@ import os
 import sys
 from importlib import metadata
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,6 +35,7 @@ HomeOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 _DEFAULT_HOME = Path(".assay")
+_INTERRUPTED_LINE = "assay: interrupted; what was recorded stays, run again to start anew"
 
 
 @app.command()
@@ -172,24 +174,35 @@ def _finish(summaries: list[RunSummary], as_json: bool, report: Path | None) -> 
 
 def _print_json(body: dict[str, Any]) -> None:
     document = {"schemaVersion": CLI_SCHEMA, "assayVersion": metadata.version("assay"), **body}
-    typer.echo(json.dumps(document, indent=2))
+    typer.echo(json.dumps(document, indent=2, allow_nan=False))
+
+
+def _break_down(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Python would exit 1 after an unforeseen error, and 1 means that a gate is closed."""
+    from pipelines.worker import tell_without_values
+
+    tell_without_values(kind, error, trace)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(AssayError.exit_code)
 
 
 def main() -> None:
     """Entry point. One line and exit 2 for bad input, one line and exit 3 for a malfunction."""
+    sys.excepthook = _break_down
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
+        if code == _INTERRUPTED:  # typer has turned Ctrl-C into this code
+            print(_INTERRUPTED_LINE, file=sys.stderr)
+        sys.exit(code)
     except TyperException as error:
         print(f"assay: {error} (see `assay --help`)", file=sys.stderr)
         sys.exit(_USAGE)
     except AssayError as error:
         print(f"assay: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        print(
-            "assay: interrupted; what was recorded stays, run again to start anew", file=sys.stderr
-        )
-        sys.exit(_INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(_OPEN)

@@ -76,7 +76,8 @@ def _extras() -> Iterator[Check]:
     for extra, modules in _EXTRAS.items():
         absent = [m for m in modules if importlib.util.find_spec(m) is None]
         if len(absent) == len(modules):
-            yield Check(f"extra {extra}", "absent", f"`make setup EXTRAS={extra}` installs it")
+            setup = extra if extra in ("tfx", "pytorch") else "all"
+            yield Check(f"extra {extra}", "absent", f"`make setup EXTRAS={setup}` installs it")
         elif absent:
             yield Check(f"extra {extra}", "bad", f"incomplete: no {', '.join(absent)}")
         else:

@@ -20,6 +20,7 @@ from components.contract.errors import AssayError, InputError
 from components.contract.policy import Policy
 from components.contract.policy_loader import load_policy
 from components.datasets.canonical import Dataset, ingest
+from components.datasets.sources import open_source
 from components.lineage.commitments import load_or_create_row_key
 from components.lineage.durable import writable_directory
 from components.lineage.evidence import EvidenceChain, EvidenceRecord
@@ -92,6 +93,7 @@ def prepare(
                 where=str(order.policy_path),
                 expected="one of " + ", ".join(known),
             )
+    open_source(contract, data)
     writable_directory(home / "keys").chmod(0o700)
     row_key = load_or_create_row_key(row_key_path(home))
     datasets = {p: ingest(contract, policy, home, row_key, data) for p, policy in policies.items()}
@@ -156,13 +158,18 @@ def execute(specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[str] = (
             run's ``native.log``.
         KeyboardInterrupt: passed on after the runs were closed as interrupted.
     """
+    # Whoever ends us politely (a closed terminal, a container that is stopped) is Ctrl-C to us.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         for stack in dict.fromkeys(s.stack for s in specs):
             _execute_stack([s for s in specs if s.stack == stack], watch, beam_args)
     finally:
         for spec in specs:
-            if not _chain(spec).closed:
-                ReleaseProcess(spec).close(interrupted="a run before this one broke off")
+            process = ReleaseProcess(spec)
+            if not process.chain.closed:
+                process.close(interrupted="a run before this one broke off")
+            process.ensure_release()
 
 
 def _execute_stack(specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[str]) -> None:
@@ -171,6 +178,7 @@ def _execute_stack(specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[s
     command += [str(s.directory) for s in specs] + ["--", *beam_args]
     reason = "interrupted by the user"
     seen: set[Path] = set()
+    log_path.touch(mode=0o600)
     with log_path.open("wb") as log:
         worker = subprocess.Popen(
             command,
@@ -199,6 +207,9 @@ def _execute_stack(specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[s
 def _stop(worker: subprocess.Popen[bytes]) -> None:
     if worker.poll() is not None:
         return
+    # An impatient second Ctrl-C must not leave the worker alive and its runs open.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     for number in (signal.SIGINT, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(worker.pid, number)

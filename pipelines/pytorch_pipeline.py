@@ -36,3 +36,13 @@ def run(process: ReleaseProcess) -> None:
         for stage, hook in stages.items():
             if not process.run_stage(stage, partial(hook, process)):
                 return
+
+
+def settle(process: ReleaseProcess, outcome: str) -> None:
+    """Bring MLflow into line with a closed run: its outcome, and the alias of a released model."""
+    from components.stacks.pytorch_stack import frameworks
+
+    frameworks.start()
+    from components.stacks.pytorch_stack import outcome as outcomes
+
+    outcomes.settle(process, outcome)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from components.stacks.process import ReleaseProcess
+from components.stacks.stages import Stage
 
 _ROOM = "components.stacks.tfx_stack"
 
@@ -200,3 +202,13 @@ def run(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) -> None:
             local_run.run_locally(build_pipeline(process, beam_args=beam_args), process)
         finally:
             native_records.stamp_run(process)
+
+
+def settle(process: ReleaseProcess, outcome: str) -> None:
+    """Take what a run pushed out of the serving directory again, unless the run was released."""
+    pushed = next((r for r in process.chain.records() if r.stage == Stage.PUSH), None)
+    if outcome == "released" or pushed is None:
+        return
+    location = Path(process.spec.home) / str(pushed.body["facts"]["location"])
+    if location.exists():
+        shutil.move(location, process.spec.directory / "native" / "withdrawn")

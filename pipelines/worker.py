@@ -6,7 +6,9 @@ frameworks are imported once for all of them.
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -19,9 +21,12 @@ from components.stacks.telemetry import switch_off
 TOLD = "assay: "
 """Begins the lines of a worker's output that hold no value out of the data."""
 
+_PR_SET_PDEATHSIG = 1
+
 
 def main(stack: str, directories: list[str], beam_args: list[str]) -> int:
     """Run every run in turn; exit code 0 however the gates decide, the error's own otherwise."""
+    _die_with_parent()
     switch_off()
     logging.getLogger("assay").setLevel(logging.INFO)
     for directory in directories:
@@ -29,11 +34,15 @@ def main(stack: str, directories: list[str], beam_args: list[str]) -> int:
             process = ReleaseProcess.open(Path(directory))
             process.begin()
             _run(stack, process, beam_args)
-            process.close()
         except AssayError as error:
             print(f"{TOLD}{error}", file=sys.stderr)
             return error.exit_code
     return 0
+
+
+def _die_with_parent() -> None:
+    """Nobody would close the run of a worker that outlives the process that started it."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def tell_without_values(
@@ -56,10 +65,12 @@ def _run(stack: str, process: ReleaseProcess, beam_args: list[str]) -> None:
         from pipelines import tfx_pipeline
 
         tfx_pipeline.run(process, beam_args=beam_args)
+        tfx_pipeline.settle(process, process.close())
     else:
         from pipelines import pytorch_pipeline
 
         pytorch_pipeline.run(process)
+        pytorch_pipeline.settle(process, process.close())
 
 
 if __name__ == "__main__":

@@ -127,6 +127,15 @@ _POLICY: Document = {
                 "min_n": 5,
                 "grounds": "long enough to be grounds",
             },
+            {
+                "id": "tpr-age",
+                "metric": "tpr_difference",
+                "attribute": "age",
+                "at_most": 0.1,
+                "tested_on": "worst_bound",
+                "min_n": 5,
+                "grounds": "long enough to be grounds",
+            },
         ],
     },
 }

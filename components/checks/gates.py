@@ -29,14 +29,37 @@ def data_gate(
     baseline: Profile | None,
     contract: Contract,
     policy: Policy,
+    spans: Sequence[str],
 ) -> Verdict:
-    """Schema of all rows, and drift of the current spans against the baseline spans."""
+    """Schema of all rows, and drift of the current spans against the baseline spans.
+
+    ``spans`` are those that have rows: each must be named by the policy, and each that the policy
+    names must be among them, or rows would reach training that no drift check has seen.
+    """
     schema = (
         schema_findings(everything, contract)
         if everything is not None
         else [Finding("schema", Status.INCONCLUSIVE, "no rows were profiled")]
     )
-    return conclude(schema + drift_findings(current, baseline, contract, policy.data_gate))
+    drift = drift_findings(current, baseline, contract, policy.data_gate)
+    return conclude(schema + span_findings(spans, policy) + drift)
+
+
+def span_findings(spans: Sequence[str], policy: Policy) -> list[Finding]:
+    """One finding for each span of the policy or of the data; one that the other lacks is open."""
+    named = {*policy.data_gate.baseline_spans, *policy.data_gate.current_spans}
+    findings = []
+    for span in sorted(named | set(spans)):
+        rule = f"span:{span}"
+        if span not in spans:
+            reason = f"span {span} of the policy has no rows"
+            findings.append(Finding(rule, Status.INCONCLUSIVE, reason))
+        elif span not in named:
+            reason = f"span {span} of the data is neither baseline nor current in the policy"
+            findings.append(Finding(rule, Status.INCONCLUSIVE, reason))
+        else:
+            findings.append(Finding(rule, Status.PASS, f"span {span} is compared"))
+    return findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +141,28 @@ def limit_finding(limit: Limit, measurement: Measurement | None) -> Finding:
 
 
 def agreement(
-    native: Sequence[Measurement], referee: Sequence[Measurement], tolerance: float
+    native: Sequence[Measurement],
+    referee: Sequence[Measurement],
+    tolerance: float,
+    limits: Sequence[Limit] = (),
 ) -> list[Finding]:
     """One finding for each figure that both sides have: they differ by at most the tolerance.
 
-    No figure in common is INCONCLUSIVE: agreement that was not checked is not agreement. Where
-    both sides count no cases there is no figure to agree on; a limit on it is closed anyway.
+    No figure in common is INCONCLUSIVE, and so is a figure that one of ``limits`` is on and that
+    the native tools lack: agreement that was not checked is not agreement. Where both sides count
+    no cases there is no figure to agree on; a limit on it is closed anyway.
     """
+    held = {(m.name, m.slice) for m in native}
+    wanted = {(str(x.metric), x.attribute or "overall") for x in limits}
     by_key = {(m.name, m.slice): m for m in referee}
-    findings = []
+    findings = [
+        Finding(
+            f"agreement:{name}:{slice_}",
+            Status.INCONCLUSIVE,
+            f"native tools have no figure of {name} of {slice_}",
+        )
+        for name, slice_ in sorted(wanted - held)
+    ]
     for mine in native:
         theirs = by_key.get((mine.name, mine.slice))
         if theirs is None or mine.n == theirs.n == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ class RunSummary:
     def worst_gap(self) -> Figure | None:
         """The largest equal-opportunity gap over the protected attributes."""
         gaps = [f for f in self.figures if f.name == Metric.TPR_DIFFERENCE]
-        return max(gaps, key=lambda f: f.value, default=None)
+        # A gap that could not be measured may be the worst of all.
+        return max(gaps, key=lambda f: math.inf if math.isnan(f.value) else f.value, default=None)
 
 
 def summarise(directory: Path) -> RunSummary:
@@ -100,7 +102,10 @@ def summarise(directory: Path) -> RunSummary:
         )
     inputs = records[0].body["inputs"]
     for name in ("contract", "policy"):
-        raw = (directory / f"{name}.yaml").read_bytes()
+        try:
+            raw = (directory / f"{name}.yaml").read_bytes()
+        except OSError as error:
+            raise EvidenceError(f"{directory} has no readable {name}.yaml") from error
         if hashlib.sha256(raw).hexdigest() != inputs[name]:
             raise EvidenceError(f"{directory / name}.yaml is not the one the run was bound to")
     contract = load_contract(directory / "contract.yaml")
@@ -198,6 +203,16 @@ def as_json(summary: RunSummary) -> dict[str, Any]:
             }
             for s in summary.stages
         ],
-        "rocAuc": None if auc is None else asdict(auc),
-        "worstGap": None if gap is None else asdict(gap),
+        "rocAuc": _figure_json(auc),
+        "worstGap": _figure_json(gap),
+    }
+
+
+def _figure_json(figure: Figure | None) -> dict[str, Any] | None:
+    """A figure for JSON, which has no NaN: what is not a number is null."""
+    if figure is None:
+        return None
+    return {
+        k: None if isinstance(v, float) and not math.isfinite(v) else v
+        for k, v in asdict(figure).items()
     }

@@ -10,6 +10,10 @@ from pathlib import Path
 Scalar = str | int | float | bool
 
 
+IDENTIFIER = "phi-identifier"
+"""Classification of a column whose values name people."""
+
+
 class Role(StrEnum):
     """What a column is for. Every column has exactly one role."""
 

@@ -137,6 +137,24 @@ def _check(policy: Policy, contract: Contract) -> None:
         if not model_inputs(contract, candidate):
             raise refuse(field, "the model would see no column", "at least one feature")
     _check_limits(policy, protected)
+    _check_enough_limits(policy, protected)
+
+
+def _check_enough_limits(policy: Policy, protected: set[str]) -> None:
+    """A gate without a limit on accuracy, or blind to a protected group, would open by default."""
+    limits = policy.release_gate.limits
+    where = f"{policy.path}, field release_gate.limits"
+    if not any(x.metric is Metric.ROC_AUC and x.at_least is not None for x in limits):
+        raise InputError(
+            "accuracy has no limit", where=where, expected="a limit on roc_auc with at_least"
+        )
+    held = {x.attribute for x in limits if x.metric is Metric.TPR_DIFFERENCE}
+    if blind := sorted(protected - held):
+        raise InputError(
+            f"protected column {blind[0]} has no equal-opportunity limit",
+            where=where,
+            expected="a limit on tpr_difference for each protected column",
+        )
 
 
 def _check_drift_limits(policy: Policy) -> None:

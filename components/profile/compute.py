@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from components.contract.contract import Column, Contract, LogicalType
+from components.contract.contract import IDENTIFIER, Column, Contract, LogicalType, Role
 from components.contract.errors import InputError
 from components.profile.profile import ColumnProfile, Profile
 
@@ -66,10 +66,16 @@ def path_literal(path: Path) -> str:
 
 def is_numeric(column: Column) -> bool:
     """Whether a column is profiled by bins (and not by counting its values)."""
-    return not column.categorical and column.logical_type in (
-        LogicalType.INTEGER,
-        LogicalType.NUMBER,
+    return (
+        not column.categorical
+        and not is_identifier(column)
+        and column.logical_type in (LogicalType.INTEGER, LogicalType.NUMBER)
     )
+
+
+def is_identifier(column: Column) -> bool:
+    """Whether a column names people: its values, extremes and edges stay out of every profile."""
+    return column.role is Role.ENTITY or column.classification == IDENTIFIER
 
 
 def quantile_edges(
@@ -197,7 +203,10 @@ def _profile_column(
     unparseable: int,
 ) -> ColumnProfile:
     value, numeric = f"({_value(column)})", is_numeric(column)
-    extremes = numeric or column.logical_type in (LogicalType.INTEGER, LogicalType.NUMBER)
+    extremes = numeric or (
+        not is_identifier(column)
+        and column.logical_type in (LogicalType.INTEGER, LogicalType.NUMBER)
+    )
     parts = [
         f"count({value})",
         f"count(*) FILTER (WHERE {_outside(column)})",
@@ -213,7 +222,7 @@ def _profile_column(
     if numeric:
         at_or_above = [present, *above, 0]
         bins = tuple(a - b for a, b in zip(at_or_above[:-1], at_or_above[1:], strict=True))
-    else:
+    elif not is_identifier(column):
         found = database.execute(
             f"SELECT {value}::VARCHAR, count(*) FROM data WHERE {value} IS NOT NULL "  # noqa: S608
             f"GROUP BY 1 LIMIT {max_categories + 1}"

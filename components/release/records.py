@@ -14,17 +14,18 @@ SCHEMA_VERSION = "assay-release/v1"
 
 
 def write_release(home: Path, dataset: str, stack: str, release: dict[str, Any]) -> Path:
-    """Add the next release of a dataset's model in one stack; earlier ones are never changed.
-
-    Raises:
-        FileExistsError: another process released at the same moment; nothing was written.
-    """
+    """Add the next release of a dataset's model in one stack; earlier ones are never changed."""
     directory = writable_directory(home / "releases" / dataset / stack)
-    numbers = [int(p.stem) for p in directory.glob("[0-9]*.json")]
-    number = max(numbers, default=0) + 1
-    path = directory / f"{number:06d}.json"
-    write_once(path, canonical_json({**release, "schemaVersion": SCHEMA_VERSION, "number": number}))
-    return path
+    while True:
+        numbers = [int(p.stem) for p in directory.glob("[0-9]*.json")]
+        number = max(numbers, default=0) + 1
+        path = directory / f"{number:06d}.json"
+        record = {**release, "schemaVersion": SCHEMA_VERSION, "number": number}
+        try:
+            write_once(path, canonical_json(record))
+        except FileExistsError:
+            continue  # another process took the number; the next one is free
+        return path
 
 
 def read_releases(home: Path, dataset: str, stack: str) -> list[dict[str, Any]]:

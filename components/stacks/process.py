@@ -22,7 +22,7 @@ from components.contract.policy_loader import load_policy
 from components.datasets.canonical import Dataset
 from components.lineage.commitments import load_or_create_row_key
 from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, EvidenceRecord
-from components.release.records import write_release
+from components.release.records import read_releases, write_release
 from components.stacks.referee import Referee, RefereeResult, artifact_summary
 from components.stacks.run_spec import RunSpec, utc_now
 from components.stacks.stages import GATES, REQUIRED_OUTPUTS, Hook, Stage, StageResult
@@ -130,6 +130,8 @@ class ReleaseProcess:
                 result.measurements,
                 result.facts,
             )
+        if stage in GATES and referee.verdict is None:
+            raise ProcessError(f"stage {stage} has no verdict of the referee")
         verdict = _combine(result.native, referee.verdict)
         record = self.chain.append(str(stage), self._body(stage, result, referee, verdict))
         log.info("%s %s %s (%s s)", self.spec.stack, stage, verdict.status, record.body["seconds"])
@@ -214,22 +216,31 @@ class ReleaseProcess:
                 "finished": utc_now(),
             },
         )
-        if outcome == "released":
-            self._release(records)
+        self.ensure_release()
         log.info("%s %s", self.spec.stack, outcome)
         return outcome
 
-    def _release(self, records: list[EvidenceRecord]) -> None:
-        by_stage = {r.stage: r for r in records}
+    def ensure_release(self) -> None:
+        """Write the release record of a run that was closed as released, unless there is one.
+
+        The chain is closed first and is the truth; a process that died in between is made up for.
+        """
+        by_stage = {r.stage: r for r in self.chain.records()}
+        closing, home = by_stage.get(CLOSING_STAGE), Path(self.spec.home)
+        if closing is None or closing.body["outcome"] != "released":
+            return
+        known = read_releases(home, self.spec.dataset, self.spec.stack)
+        if self.spec.run_id in {r["run"] for r in known}:
+            return
         write_release(
-            Path(self.spec.home),
+            home,
             self.spec.dataset,
             self.spec.stack,
             {
                 "run": self.spec.run_id,
                 "candidate": self.candidate.name,
                 "model": by_stage["push"].body["outputs"]["serving_model"]["sha256"],
-                "head": self.chain.records()[-1].digest,
+                "head": closing.digest,
                 "policy": self.spec.policy,
                 "contract": self.spec.contract,
                 "actor": self.spec.actor,

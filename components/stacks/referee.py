@@ -114,6 +114,7 @@ class Referee:
             self._profile("baseline"),
             self.contract,
             self.policy,
+            self.dataset.spans,
         )
         return RefereeResult(verdict=verdict)
 
@@ -161,9 +162,8 @@ class Referee:
         scored = self._scored(native.outputs["predictions"])
         measurements = gates.release_measurements(scored, self.policy)
         verdict = gates.release_gate(measurements, self.policy)
-        agreed = gates.agreement(
-            native.measurements, measurements, self.policy.release_gate.agreement
-        )
+        rules = self.policy.release_gate
+        agreed = gates.agreement(native.measurements, measurements, rules.agreement, rules.limits)
         finite = gates.finite_scores(scored.scores)
         return RefereeResult(
             verdict=conclude([finite, *verdict.findings, *agreed]), measurements=measurements
@@ -233,8 +233,8 @@ class Referee:
         rows = self._evaluation()
         index = {c: i for i, c in enumerate(rows[ROW_COLUMN].to_pylist())}
         missing = [c for c in commitments if c not in index]
-        if missing or not commitments:
-            raise ProcessError("features were handed over for rows outside the evaluation split")
+        if missing or len(set(commitments)) != len(index):
+            raise ProcessError("features were handed over for other rows than the evaluation split")
         return rows.take([index[c] for c in commitments])
 
     def _scored(self, path: Path) -> gates.Scored:

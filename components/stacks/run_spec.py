@@ -14,7 +14,7 @@ from pathlib import Path
 
 from components.contract.errors import EvidenceError
 from components.contract.json_schema import ROOT
-from components.lineage.digests import canonical_json, sha256_json
+from components.lineage.digests import canonical_json, sha256_file, sha256_json
 from components.lineage.durable import writable_directory, write_atomically
 
 STACKS = ("tfx", "pytorch")
@@ -77,16 +77,25 @@ def utc_now() -> str:
 
 def actor() -> str:
     """Who runs this: ``ASSAY_ACTOR`` where set, else the operating system's user name."""
-    return os.environ.get("ASSAY_ACTOR") or getpass.getuser()
+    try:
+        return os.environ.get("ASSAY_ACTOR") or getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        return f"uid:{os.getuid()}"
 
 
 def code_revision() -> str:
-    """The code that runs: git revision and digest of uncommitted changes, or package version."""
+    """The code that runs: package version, git revision if there is one, and content digest.
+
+    The digest is a SHA-256 over every module of ``components`` and ``pipelines``, committed or not.
+    """
+    modules = [
+        [p.relative_to(ROOT).as_posix(), sha256_file(p)]
+        for room in ("components", "pipelines")
+        for p in sorted((ROOT / room).rglob("*.py"))
+    ]
     revision = _git("rev-parse", "HEAD")
-    if revision is None:
-        return f"assay {metadata.version('assay')}"
-    changed = (_git("status", "--porcelain") or "") + (_git("diff", "HEAD") or "")
-    return revision if not changed else f"{revision}+{sha256_json(changed)[:16]}"
+    parts = [f"assay {metadata.version('assay')}", f"sha256:{sha256_json(modules)}"]
+    return " ".join(parts if revision is None else [*parts, f"git:{revision}"])
 
 
 def _git(*arguments: str) -> str | None:

@@ -23,6 +23,7 @@ from pipelines.launch import Order, execute, prepare
 STACKS = ("tfx", "pytorch")
 CONTRACT = ROOT / "schemas" / "rand_hie.yaml"
 PRODUCTION = ROOT / "policies" / "rand_hie.yaml"
+PILOT = ROOT / "policies" / "rand_hie_pilot.yaml"
 ASSAY = Path(sys.executable).parent / "assay"
 
 
@@ -92,12 +93,15 @@ def seeded(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Callable:
         specs += prepare(CONTRACT, orders, demo.home, data)
         faults += [fault] * len(STACKS)
     diverging = folder / "diverging.yaml"
-    diverging.write_text(
-        PRODUCTION.read_text()
-        .replace("learning_rate: 0.001", "learning_rate: 1.0e+30")
-        .replace("epochs: 15", "epochs: 1")
-    )
-    specs += prepare(CONTRACT, [Order(s, "plain", diverging) for s in STACKS], demo.home, None)
+    text = PILOT.read_text()
+    for sound, bad in (
+        ("learning_rate: 0.001", "learning_rate: 1.0e+30"),
+        ("epochs: 15", "epochs: 1"),
+    ):
+        assert sound in text
+        text = text.replace(sound, bad)
+    diverging.write_text(text)
+    specs += prepare(CONTRACT, [Order(s, "mitigated", diverging) for s in STACKS], demo.home, None)
     faults += ["diverging"] * len(STACKS)
     execute(specs, lambda spec, record: None)
     runs = {

@@ -87,4 +87,11 @@ release_gate:
       tested_on: point
       min_n: 10
       grounds: Better than a guess by what a test can see.
+    - id: equal-opportunity-sex
+      metric: tpr_difference
+      attribute: sex
+      at_most: 0.2
+      tested_on: point
+      min_n: 10
+      grounds: What a test can see and no more than that.
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -54,18 +53,9 @@ def compile_to_gx(contract: Contract) -> CompiledSuite:
         )
         expectations.extend(_column(column))
         if column.pattern is not None:
-            if (whole := _whole_match(column.pattern)) is None:
-                left_out.append(
-                    NotExpressible(
-                        f"values:{column.name}",
-                        "great-expectations",
-                        "the pattern cannot be anchored for a match of the whole text",
-                    )
-                )
-                continue
             expectations.append(
                 gxe.ExpectColumnValuesToMatchRegex(
-                    column=column.name, regex=whole, meta=_rule("pattern", column.name)
+                    column=column.name, regex=column.pattern, meta=_rule("pattern", column.name)
                 )
             )
     expectations.extend(_unique(contract))
@@ -106,16 +96,6 @@ def _column(column: Column) -> Iterator[Expectation]:
         yield gxe.ExpectColumnValuesToBeInSet(
             column=name, value_set=list(column.allowed), meta=_rule("domain", name)
         )
-
-
-def _whole_match(pattern: str) -> str | None:
-    """The pattern anchored at both ends; None where that is not a regular expression any more."""
-    whole = rf"\A(?:{pattern})\Z"
-    try:
-        re.compile(whole)
-    except re.error:
-        return None
-    return whole
 
 
 def _unique(contract: Contract) -> Iterator[Expectation]:

@@ -8,41 +8,42 @@ from contextlib import contextmanager
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack import registry
 from components.stacks.pytorch_stack.mlflow_store import TrackedRun
-from components.stacks.stages import Stage
 
 
 @contextmanager
 def tracked(process: ReleaseProcess) -> Iterator[None]:
-    """Runs stages; whatever ends them, the MLflow run says so and is terminated.
-
-    A closed gate is a finished run, tagged ``blocked``. Only a run that was broken off is marked
-    as failed in MLflow. A model whose run did not end well does not keep the alias.
-    """
+    """Runs stages; if they break off, the MLflow run says so and is terminated as failed."""
+    ended = False
     try:
         yield
+        ended = True
     finally:
-        if TrackedRun.is_started(process):
-            _finish(process, TrackedRun.of(process))
+        if not ended and TrackedRun.is_started(process):
+            records = process.chain.records()
+            after = f"after {records[-1].stage}" if records else "in the first stage"
+            _finish(process, "interrupted", "FAILED", f"broken off {after}")
 
 
-def _finish(process: ReleaseProcess, run: TrackedRun) -> None:
-    records = process.chain.records()
-    last = records[-1] if records else None
-    verdict = last.body["verdict"] if last else {"status": "none", "reason": ""}
-    if last is not None and verdict["status"] != "PASS":
-        outcome, status, reason = "blocked", "FINISHED", f"{last.stage}: {verdict['reason']}"
-    elif last is not None and last.stage == list(Stage)[-1]:
-        outcome, status = registry.RELEASED, "FINISHED"
-        reason = "every stage ran and every gate is open"
-    else:
-        outcome, status = "interrupted", "FAILED"
-        reason = f"broken off after {last.stage}" if last else "broken off in the first stage"
+def settle(process: ReleaseProcess, outcome: str) -> None:
+    """Write a closed run's outcome into MLflow; only a released one moves the alias.
+
+    A closed gate is a finished run, tagged ``blocked``. The chain is closed first: a release that
+    MLflow does not show yet can be told from the evidence, the reverse could not.
+    """
+    if TrackedRun.is_started(process):
+        _finish(process, outcome, "FINISHED", str(process.chain.records()[-1].body["reason"]))
+
+
+def _finish(process: ReleaseProcess, outcome: str, status: str, reason: str) -> None:
+    run = TrackedRun.of(process)
+    stages = [r for r in process.chain.records() if "verdict" in r.body]
+    last = stages[-1] if stages else None
     registry.settle(process, run, outcome)
     run.set_tags(
         {
             "assay.outcome": outcome,
             "assay.last_stage": last.stage if last else "none",
-            "assay.verdict": verdict["status"],
+            "assay.verdict": last.body["verdict"]["status"] if last else "none",
             "assay.reason": reason,
             "assay.evidence_head": last.digest if last else "none",
         }

@@ -22,7 +22,7 @@ from components.stacks.pytorch_stack.preprocessing import FittedInput, Kind
 
 CHAMPION = "champion"
 RELEASED = "released"
-_VERSION_TAG, _PREVIOUS_TAG = "assay.model_version", "assay.previous_champion"
+_VERSION_TAG = "assay.model_version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def push(
     fitted: tuple[FittedInput, ...],
     directory: Path,
 ) -> PushedModel:
-    """Log and register a model file, read it back, and only then move the alias to it.
+    """Log and register a model file, and read it back; the alias stays where it is.
 
     Raises:
         EvidenceError: the registry gives back another file than was logged.
@@ -73,10 +73,8 @@ def push(
     pushed = fetch(run.client, name, version, directory)
     if pushed.sha256 != sha256_file(model):
         raise EvidenceError(f"registry gives back another file than was pushed: {pushed.location}")
-    previous = champion(run.client, name)
-    run.set_tags({_VERSION_TAG: version, _PREVIOUS_TAG: previous or "none"})
+    run.set_tags({_VERSION_TAG: version})
     run.client.set_model_version_tag(name, version, "assay.sha256", pushed.sha256)
-    run.client.set_registered_model_alias(name, CHAMPION, version)
     return pushed
 
 
@@ -106,22 +104,20 @@ def champion(client: MlflowClient, name: str) -> str | None:
     return None if version is None else str(version)
 
 
-def settle(process: ReleaseProcess, run: TrackedRun, outcome: str) -> None:
-    """Tag the version that a run pushed, if it did, with how the run ended.
+def pushed_version(run: TrackedRun) -> str | None:
+    """The version that a run pushed; None where it has not pushed any."""
+    version = run.client.get_run(run.run_id).data.tags.get(_VERSION_TAG)
+    return None if version is None else str(version)
 
-    Where that is not ``released``, the alias goes back to the version that had it before.
-    """
-    tags = run.client.get_run(run.run_id).data.tags
-    name, version = registered_name(process.spec.dataset), tags.get(_VERSION_TAG)
+
+def settle(process: ReleaseProcess, run: TrackedRun, outcome: str) -> None:
+    """Tag the version that a run pushed, if it did; give it the alias if the run was released."""
+    name, version = registered_name(process.spec.dataset), pushed_version(run)
     if version is None:
         return
     run.client.set_model_version_tag(name, version, "assay.outcome", outcome)
-    if outcome == RELEASED or champion(run.client, name) != version:
-        return
-    if (previous := tags[_PREVIOUS_TAG]) == "none":
-        run.client.delete_registered_model_alias(name, CHAMPION)
-    else:
-        run.client.set_registered_model_alias(name, CHAMPION, previous)
+    if outcome == RELEASED:
+        run.client.set_registered_model_alias(name, CHAMPION, version)
 
 
 def _register(run: TrackedRun, name: str, source: str, model_id: str, tags: dict[str, str]) -> str:

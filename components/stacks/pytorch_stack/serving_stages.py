@@ -16,7 +16,7 @@ from components.stacks.stages import Stage, StageResult
 
 
 def push(process: ReleaseProcess) -> StageResult:
-    """Register the model in MLflow and move the alias; reached only through an open gate."""
+    """Register the model in MLflow; reached only through an open gate."""
     run = TrackedRun.of(process)
     fitted = artifacts.load_preprocessing(native_path(process, "transform")).fitted
     pushed = registry.push(
@@ -38,13 +38,13 @@ def score(process: ReleaseProcess) -> StageResult:
     """Score the evaluation rows, from raw columns, with the model that the registry serves.
 
     Raises:
-        EvidenceError: what the alias names is not the model that this run pushed.
+        EvidenceError: the registry serves another file than this run pushed, or none.
     """
     run = TrackedRun.of(process)
     name = registered_name(process.spec.dataset)
-    version = registry.champion(run.client, name)
+    version = registry.pushed_version(run)
     if version is None:
-        raise EvidenceError(f"registered model {name} has no {registry.CHAMPION}")
+        raise EvidenceError(f"run {process.spec.run_id} has pushed no version of {name}")
     served = registry.fetch(run.client, name, version, native_path(process, "served"))
     pushed = artifacts.recorded_digest(process, Stage.PUSH, "serving_model")
     scorer = OnnxScorer(served.file, pushed)

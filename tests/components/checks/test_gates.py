@@ -22,9 +22,17 @@ from components.datasets.canonical import Dataset
 from components.profile.compute import profile_files, quantile_edges
 from components.profile.profile import Profile
 
+SPANS = ("1", "2", "3", "4")
 GROUNDS = "long enough to be grounds"
 AUC = Limit("auc", Metric.ROC_AUC, None, 0.6, None, "point", 10, GROUNDS)
 GAP = Limit("gap", Metric.TPR_DIFFERENCE, "sex", None, 0.1, "worst_bound", 10, GROUNDS)
+
+
+@pytest.fixture
+def rules(rules: Policy) -> Policy:
+    """The clinic's policy with one limit on accuracy and one on a gap."""
+    gate = rules.release_gate
+    return replace(rules, release_gate=replace(gate, limits=gate.limits[:2]))
 
 
 def _auc(
@@ -221,7 +229,7 @@ def profiles(
 def test_the_real_data_passes_its_gate(
     profiles: dict[str, Profile], rand_hie_contract: Contract, rand_hie_policy: Policy
 ) -> None:
-    verdict = data_gate(**profiles, contract=rand_hie_contract, policy=rand_hie_policy)
+    verdict = data_gate(**profiles, contract=rand_hie_contract, policy=rand_hie_policy, spans=SPANS)
     assert verdict.status is Status.PASS, verdict.reason
 
 
@@ -248,7 +256,9 @@ def test_a_profile_that_is_absent_closes_the_data_gate(
 ) -> None:
     for absent in profiles:
         given = {**profiles, absent: None}
-        verdict = data_gate(**given, contract=rand_hie_contract, policy=rand_hie_policy)
+        verdict = data_gate(
+            **given, contract=rand_hie_contract, policy=rand_hie_policy, spans=SPANS
+        )
         assert verdict.status is Status.INCONCLUSIVE
     merged = replace(profiles["everything"], duplicates=None)
     verdict = data_gate(
@@ -257,6 +267,35 @@ def test_a_profile_that_is_absent_closes_the_data_gate(
         profiles["baseline"],
         rand_hie_contract,
         rand_hie_policy,
+        SPANS,
     )
     assert verdict.status is Status.INCONCLUSIVE
     assert verdict.reason == "duplicates of zper+year were not counted over all rows"
+
+
+@pytest.mark.parametrize(
+    ("spans", "says"),
+    [
+        (("1", "2", "3"), "span 4 of the policy has no rows"),
+        (("1", "2", "3", "4", "5"), "span 5 of the data is neither baseline nor current"),
+    ],
+)
+def test_rows_that_no_drift_check_has_seen_close_the_data_gate(
+    profiles: dict[str, Profile],
+    rand_hie_contract: Contract,
+    rand_hie_policy: Policy,
+    spans: tuple[str, ...],
+    says: str,
+) -> None:
+    verdict = data_gate(**profiles, contract=rand_hie_contract, policy=rand_hie_policy, spans=spans)
+    assert verdict.status is Status.INCONCLUSIVE
+    assert says in verdict.reason
+
+
+def test_a_limit_whose_figure_the_native_tools_lack_is_inconclusive(
+    rand_hie_policy: Policy,
+) -> None:
+    limits = rand_hie_policy.release_gate.limits
+    found = agreement([_auc(0.7)], [_auc(0.7)], 0.02, limits)
+    lacking = {f.rule for f in found if f.status is Status.INCONCLUSIVE}
+    assert lacking == {f"agreement:tpr_difference:{c}" for c in ("black", "female", "xage")}

@@ -218,3 +218,27 @@ def test_a_candidate_that_sees_nothing_is_refused(tmp_path: Path) -> None:
     bare = contract(tmp_path, only_a_proxy)
     with pytest.raises(InputError, match="candidates.fair: the model would see no column"):
         policy(tmp_path, bare)
+
+
+@pytest.mark.parametrize(
+    ("index", "says"),
+    [
+        (0, "accuracy has no limit"),
+        (1, "protected column sex has no equal-opportunity limit"),
+        (2, "protected column age has no equal-opportunity limit"),
+    ],
+)
+def test_a_gate_without_a_limit_on_accuracy_or_on_a_group_is_refused(
+    tmp_path: Path, clinic: Contract, index: int, says: str
+) -> None:
+    def change(document: dict) -> None:
+        del document["release_gate"]["limits"][index]
+
+    assert says in refusal(tmp_path, clinic, change)
+
+
+@pytest.mark.parametrize("name", ["agreement", "transform_tolerance", "serving_tolerance"])
+def test_a_tolerance_that_tolerates_everything_is_refused(
+    tmp_path: Path, clinic: Contract, name: str
+) -> None:
+    assert name in refusal(tmp_path, clinic, put("release_gate", **{name: 5}))

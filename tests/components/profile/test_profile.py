@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from components.contract.contract import Column, Contract, LogicalType, Role, Source
 from components.contract.errors import EvidenceError, InputError
+from components.datasets.canonical import Dataset
 from components.profile.compute import (
     connect,
     literal,
@@ -353,3 +354,16 @@ def test_the_database_reaches_nothing_by_itself() -> None:
 def test_nan_is_null_even_where_the_files_statistics_pass_over_it(tmp_path: Path) -> None:
     found = _numeric(tmp_path, [0.0, math.nan, 3.0])
     assert (found.nulls, found.maximum) == (1, 3.0)
+
+
+def test_a_profile_holds_no_value_of_an_identifier(
+    rand_hie: Dataset, rand_hie_contract: Contract
+) -> None:
+    files = rand_hie.files(split="validation")
+    edges = quantile_edges(files, rand_hie_contract, 10)
+    assert "zper" not in edges
+    found = profile_files(files, rand_hie_contract, edges, max_categories=10_000).columns["zper"]
+    assert found.rows > 0
+    assert (found.minimum, found.maximum, found.counts, found.edges, found.bins) == (
+        None, None, None, (), (),
+    )  # fmt: skip
