@@ -94,12 +94,8 @@ def seeded(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Callable:
         faults += [fault] * len(STACKS)
     diverging = folder / "diverging.yaml"
     text = PILOT.read_text()
-    for sound, bad in (
-        ("learning_rate: 0.001", "learning_rate: 1.0e+30"),
-        ("epochs: 15", "epochs: 1"),
-    ):
-        assert sound in text
-        text = text.replace(sound, bad)
+    assert "learning_rate: 0.001" in text
+    text = text.replace("learning_rate: 0.001", "learning_rate: 1.0e+30")
     diverging.write_text(text)
     specs += prepare(CONTRACT, [Order(s, "mitigated", diverging) for s in STACKS], demo.home, None)
     faults += ["diverging"] * len(STACKS)

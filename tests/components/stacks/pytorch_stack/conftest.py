@@ -45,12 +45,13 @@ def lenient(document: clinic.Document) -> None:
         gap.update(at_most=1.0, min_n=1)
 
 
-def clinic_rows(people: int = 120) -> list[dict[str, str]]:
+def clinic_rows(people: int = 240) -> list[dict[str, str]]:
     """The clinic's rows with the columns of ``with_codes``, nulls in every feature."""
     found = []
     for i, row in enumerate(clinic.rows(people)):
         row["add"], row["sub"] = row.pop("cost"), row.pop("smoker")
         row["plan code"] = str(i // 2 % 12)
+        row["age"] = row["age"] or "50"  # a group of missing ages would have no positives
         for name in ("add", "sub", "plan code"):
             row[name] = "" if (i + len(name)) % 17 == 0 else row[name]
         found.append(row)

@@ -85,9 +85,9 @@ def findings(policy, *measurements: Measurement) -> dict[str, Status]:
 
 def test_every_limit_is_compiled_and_the_weaker_test_is_listed(policy) -> None:
     compiled = mlflow_limits.compile_to_mlflow(policy)
-    assert [limit.id for limit, _ in compiled.thresholds] == ["auc", "tpr"]
-    assert [t.greater_is_better for _, t in compiled.thresholds] == [True, False]
-    assert [n.rule for n in compiled.not_expressible] == ["tpr"]
+    assert [limit.id for limit, _ in compiled.thresholds] == ["auc", "tpr", "tpr-age"]
+    assert [t.greater_is_better for _, t in compiled.thresholds] == [True, False, False]
+    assert [n.rule for n in compiled.not_expressible] == ["tpr", "tpr-age"]
 
 
 @pytest.mark.parametrize(

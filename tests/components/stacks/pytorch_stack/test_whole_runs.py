@@ -58,7 +58,7 @@ def strict_auc(document: clinic.Document) -> None:
 
 def no_drift_allowed(document: clinic.Document) -> None:
     """A policy whose drift limit is below what sampling alone gives."""
-    document["data_gate"]["drift"]["default"]["at_most"] = 1e-6
+    document["data_gate"]["drift"]["default"]["at_most"] = 0.0001
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,7 @@ def test_a_malfunction_never_looks_like_a_rejection(
 def test_training_that_diverges_is_inconclusive(make_process, home: Path) -> None:
     def diverging(document: clinic.Document) -> None:
         strict_auc(document)
-        document["training"]["learning_rate"] = 1e30
+        document["training"]["learning_rate"] = 1.5e30
 
     process = make_process("plain", diverging, home)
     assert end(process) == "blocked"
