@@ -85,7 +85,7 @@ def _extras() -> Iterator[Check]:
 
 
 def _versions() -> Check:
-    path = ROOT / "locks" / f"{lane()}-all.txt"
+    path = ROOT / "locks" / f"{lane()}-{_profile()}.txt"
     if not path.is_file():
         return Check("versions", "absent", "no lock file beside this installation")
     pinned = {_normal(n): v for n, v in _PIN.findall(path.read_text("utf-8"))}
@@ -100,6 +100,14 @@ def _versions() -> Check:
         shown = ", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
         return Check("versions", "bad", f"{len(wrong)} differ from {path.name}: {shown}")
     return Check("versions", "ok", f"{matching} packages as in {path.name}")
+
+
+def _profile() -> str:
+    """The install profile that this environment looks like; each has a lock of its own."""
+    present = [e for e in ("tfx", "pytorch") if importlib.util.find_spec(_EXTRAS[e][0])]
+    if len(present) == 1:
+        return present[0]
+    return "all" if present else "core"
 
 
 def _normal(name: str) -> str:
