@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.checks.measurement import Finding, Measurement, Status, conclude
+from components.checks.measurement import Finding, Status, conclude
 from components.contract.errors import EvidenceError, ProcessError
 from components.contract.stages import Stage
 from components.datasets.canonical import ROW_COLUMN
@@ -122,7 +122,10 @@ def _disagreeing(_: PlainStack, result: StageResult) -> StageResult:
 
 
 def _nan_native(_: PlainStack, result: StageResult) -> StageResult:
-    return replace(result, measurements=(Measurement("roc_auc", float("nan"), 100),))
+    broken = tuple(
+        replace(m, value=float("nan")) if m.name == "roc_auc" else m for m in result.measurements
+    )
+    return replace(result, measurements=broken)
 
 
 def _silent(_: PlainStack, result: StageResult) -> StageResult:
@@ -183,8 +186,13 @@ def _other_scores(stack: PlainStack, result: StageResult) -> StageResult:
         (Stage.RELEASE_GATE, _nan_scores, "INCONCLUSIVE", "1 scores are no number"),
         (Stage.RELEASE_GATE, _constant_scores, "FAIL", "roc_auc 0.5, at least 0.6 required"),
         (Stage.RELEASE_GATE, _disagreeing, "FAIL", "native minus referee roc_auc 0.05"),
-        (Stage.RELEASE_GATE, _nan_native, "INCONCLUSIVE", "roc_auc is not a number"),
-        (Stage.RELEASE_GATE, _silent, "INCONCLUSIVE", "no figure in common"),
+        (
+            Stage.RELEASE_GATE,
+            _nan_native,
+            "INCONCLUSIVE",
+            "native minus referee roc_auc is not a number",
+        ),
+        (Stage.RELEASE_GATE, _silent, "INCONCLUSIVE", "no figure of roc_auc"),
         (Stage.PUSH, _another_model, "FAIL", "is not the model that was judged"),
         (Stage.SCORE, _other_scores, "FAIL", "largest score difference at serving 0.001"),
     ],
@@ -291,7 +299,9 @@ def test_no_baseline_makes_the_data_gate_inconclusive(home: Path) -> None:
     assert PlainStack(process).run() == "blocked"
     gate = record(process, "data_gate")
     assert gate["verdict"]["status"] == "INCONCLUSIVE"
-    assert "there is no baseline" in gate["verdict"]["reason"]
+    reasons = {f["rule"]: f["reason"] for f in gate["referee"]["findings"]}
+    assert "there is no baseline" in reasons["drift:income"]
+    assert "span 9 of the policy has no rows" in reasons["span:9"]
 
 
 def test_records_name_no_path_of_this_machine(home: Path, lenient: Path) -> None:
@@ -300,3 +310,25 @@ def test_records_name_no_path_of_this_machine(home: Path, lenient: Path) -> None
     for path in process.chain.directory.iterdir():
         assert str(home) not in path.read_text()
         assert json.loads(path.read_text())["run"] == process.spec.run_id
+
+
+def test_a_release_that_was_not_written_down_is_made_up_for(tmp_path: Path) -> None:
+    policy = tmp_path / "lenient.yaml"
+    policy.write_text(PILOT.read_text().replace("at_most: 0.2", "at_most: 0.9"))
+    process = start(tmp_path, "mitigated", policy=policy)
+    assert PlainStack(process).run() == "released"
+    shutil.rmtree(tmp_path / "releases")
+    for _ in range(2):
+        ReleaseProcess.open(process.spec.directory).ensure_release()
+    (release,) = read_releases(tmp_path, "rand_hie", "tfx")
+    assert release["run"] == process.spec.run_id
+
+
+def test_features_of_some_rows_only_are_a_malfunction(home: Path) -> None:
+    def one_row(stack: PlainStack, result: StageResult) -> StageResult:
+        table = pq.read_table(result.outputs["features"]).slice(0, 1)
+        return changed_outputs(result, features=stack.write("one.parquet", table))
+
+    process = start(home, "mitigated")
+    with pytest.raises(ProcessError, match="other rows than the evaluation split"):
+        PlainStack(process, {Stage.TRANSFORM: one_row}).run()
