@@ -140,6 +140,14 @@ _POLICY: Document = {
     },
 }
 
+
+def first_release(document: Document) -> None:
+    """Change a policy to one that declares that there is no baseline yet."""
+    gate = document["data_gate"]
+    del gate["baseline_spans"], gate["current_spans"]
+    gate["first_release"] = {"grounds": "nothing was ever collected before"}
+
+
 COLUMNS = [p["name"] for p in _CONTRACT["schema"][0]["properties"]]
 
 

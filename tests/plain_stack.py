@@ -138,13 +138,17 @@ class PlainStack:
 
     def transform(self) -> StageResult:
         """The referee's own features."""
-        matrix = self._features("evaluation")
-        rows = self.table("evaluation")[ROW_COLUMN]
-        table = pa.table({ROW_COLUMN: rows, "features": pa.array(list(matrix))})
         return StageResult(
-            {"transform": self.out / "report.json", "features": self.write("f.parquet", table)},
+            {"transform": self.out / "report.json", "features": self.features("f.parquet")},
             _TOOLS,
         )
+
+    def features(self, name: str, shift: float = 0.0) -> Path:
+        """Features of the evaluation rows, the first of them shifted."""
+        matrix = self._features("evaluation")
+        matrix[:, 0] += shift
+        rows = self.table("evaluation")[ROW_COLUMN]
+        return self.write(name, pa.table({ROW_COLUMN: rows, "features": pa.array(list(matrix))}))
 
     def train(self) -> StageResult:
         """A logistic regression by a few hundred steps of gradient descent."""
@@ -159,7 +163,8 @@ class PlainStack:
             weights -= 0.5 * (matrix.T @ error / len(labels) + 0.001 * weights)
         path = self.out / "model.json"
         path.write_text(json.dumps(weights.tolist()))
-        return StageResult({"model": path, "checkpoint": path}, _TOOLS)
+        scores = self.predictions(self.scores(), "trained.parquet")
+        return StageResult({"model": path, "checkpoint": path, "scores": scores}, _TOOLS)
 
     def _importance(self, positive: np.ndarray) -> np.ndarray:
         process, rows = self.process, self.table("train")
@@ -197,7 +202,11 @@ class PlainStack:
         )
         found = release_measurements(scored, self.process.policy)
         return StageResult(
-            {"predictions": self.predictions(scores), "report": self.out / "report.json"},
+            {
+                "predictions": self.predictions(scores),
+                "report": self.out / "report.json",
+                "features": self.features("served-features.parquet"),
+            },
             _TOOLS,
             native=release_gate(found, self.process.policy),
             measurements=found,

@@ -7,12 +7,14 @@ category of their own, so a column that goes missing has drifted.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from components.checks.measurement import Finding, Measurement, Status, within
-from components.contract.contract import Contract, Role
+from components.contract.clauses import drift_clauses, drifting_columns
+from components.contract.contract import Contract
 from components.contract.policy import DataGatePolicy, DriftStatistic
 from components.profile.profile import ColumnProfile, Profile
 
@@ -67,33 +69,57 @@ _STATISTICS = {
 }
 
 
-def drifting_columns(contract: Contract) -> tuple[str, ...]:
-    """The columns that the drift gate watches: features and protected columns."""
-    watched = (Role.FEATURE, Role.PROTECTED)
-    return tuple(c.name for c in contract.columns if c.role in watched)
-
-
 def drift_findings(
-    current: Profile | None, baseline: Profile | None, contract: Contract, policy: DataGatePolicy
+    current: Profile | None,
+    baseline: Profile | None,
+    contract: Contract,
+    policy: DataGatePolicy,
+    unusable: str | None = None,
 ) -> list[Finding]:
-    """One finding ``drift:<column>`` for every watched column.
+    """One finding for every drift clause: ``row_ratio:<side>`` and ``drift:<column>``.
 
-    No baseline, too few rows on either side, a column that a side lacks, more categories than
-    were counted, or another set of bin edges: each is INCONCLUSIVE, with its reason.
+    No baseline, one that is ``unusable`` for the reason given, too few rows on either side, a
+    column that a side lacks, more categories than were counted, or another set of bin edges: each
+    is INCONCLUSIVE, with its reason. Only where the policy declares a first release, and there is
+    no baseline, do the clauses pass without being judged, and say so.
     """
-    return [_column_drift(name, current, baseline, policy) for name in drifting_columns(contract)]
+    rules = [c.rule for c in drift_clauses(contract, policy)]
+    if baseline is None and unusable is None and policy.first_release is not None:
+        return first_release_findings(rules)
+    if unusable is None and baseline is None:
+        unusable = "there is no baseline"
+    if unusable is None and current is None:
+        unusable = "there are no current rows"
+    if unusable is not None or current is None or baseline is None:
+        return [Finding(r, Status.INCONCLUSIVE, f"{r} unknown: {unusable}") for r in rules]
+    columns = [_column_drift(n, current, baseline, policy) for n in drifting_columns(contract)]
+    return [*_row_ratio(current, baseline, policy), *columns]
+
+
+def first_release_findings(rules: Iterable[str]) -> list[Finding]:
+    """What every engine says of rules that need a baseline when a first release is declared."""
+    reason = "not judged: the policy declares a first release, there is no baseline"
+    return [Finding(rule, Status.PASS, f"{rule} {reason}") for rule in rules]
+
+
+def _row_ratio(current: Profile, baseline: Profile, policy: DataGatePolicy) -> Iterator[Finding]:
+    ratio = current.rows / baseline.rows if baseline.rows else math.nan
+    measured = Measurement("current rows by baseline rows", ratio, current.rows)
+    least, most = policy.row_ratio_at_least, policy.row_ratio_at_most
+    if least is not None:
+        yield within("row_ratio:least", measured, at_least=least)
+    if most is not None:
+        yield within("row_ratio:most", measured, at_most=most)
 
 
 def _column_drift(
-    name: str, current: Profile | None, baseline: Profile | None, policy: DataGatePolicy
+    name: str, current: Profile, baseline: Profile, policy: DataGatePolicy
 ) -> Finding:
     rule, limit = f"drift:{name}", policy.limit_for(name)
 
     def unknown(reason: str) -> Finding:
         return Finding(rule, Status.INCONCLUSIVE, f"drift of {name} unknown: {reason}")
 
-    if baseline is None or current is None:
-        return unknown("there is no baseline" if baseline is None else "there are no current rows")
     fewest = min(baseline.rows, current.rows)
     if fewest < policy.min_rows:
         return unknown(f"{fewest} rows on one side, at least {policy.min_rows} required")

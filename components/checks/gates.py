@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from components.checks.coverage import uncovered_findings
 from components.checks.drift import drift_findings
 from components.checks.fairness import GroupRates, group_rates, largest_gap
 from components.checks.measurement import (
@@ -18,6 +19,7 @@ from components.checks.measurement import (
 )
 from components.checks.performance import Flags, Floats, brier, roc_auc
 from components.checks.schema import schema_findings
+from components.contract.clauses import drift_clauses, schema_clauses
 from components.contract.contract import Contract
 from components.contract.policy import Limit, Metric, Policy
 from components.profile.profile import Profile
@@ -29,24 +31,39 @@ def data_gate(
     baseline: Profile | None,
     contract: Contract,
     policy: Policy,
-    spans: Sequence[str],
+    spans: Sequence[str] | None,
+    unusable_baseline: str | None = None,
 ) -> Verdict:
-    """Schema of all rows, and drift of the current spans against the baseline spans.
+    """Schema of all rows, and drift of the current rows against the baseline's.
 
-    ``spans`` are those that have rows: each must be named by the policy, and each that the policy
-    names must be among them, or rows would reach training that no drift check has seen.
+    Args:
+        everything: profile of all rows; None where there is none.
+        current: profile of the rows that are held against the baseline.
+        baseline: profile of the baseline's rows; None where there is none.
+        contract: the clauses.
+        policy: the limits.
+        spans: those that have rows: each must be named by the policy, and each that the policy
+            names must be among them, or rows would reach training that no drift check has seen.
+            None where the sides do not come from spans.
+        unusable_baseline: why a baseline that there is cannot be compared with.
     """
-    schema = (
-        schema_findings(everything, contract)
-        if everything is not None
-        else [Finding("schema", Status.INCONCLUSIVE, "no rows were profiled")]
-    )
-    drift = drift_findings(current, baseline, contract, policy.data_gate)
-    return conclude(schema + span_findings(spans, policy) + drift)
+    gate = policy.data_gate
+    schema = schema_findings(everything, contract) if everything is not None else []
+    drift = drift_findings(current, baseline, contract, gate, unusable_baseline)
+    sides = [] if spans is None else span_findings(spans, policy)
+    clauses = (*schema_clauses(contract), *drift_clauses(contract, gate))
+    found = schema + sides + drift
+    return conclude(found + uncovered_findings(clauses, found))
 
 
 def span_findings(spans: Sequence[str], policy: Policy) -> list[Finding]:
-    """One finding for each span of the policy or of the data; one that the other lacks is open."""
+    """One finding for each span of the policy or of the data; one that the other lacks is open.
+
+    A policy that declares a first release names no spans: all of them are current.
+    """
+    if policy.data_gate.first_release is not None:
+        reason = f"a first release, declared by the policy: {policy.data_gate.first_release}"
+        return [Finding("first_release", Status.PASS, reason)]
     named = {*policy.data_gate.baseline_spans, *policy.data_gate.current_spans}
     findings = []
     for span in sorted(named | set(spans)):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.contract.features import ModelInput
-from components.profile.compute import connect, parquet, quote
+from components.profile.sql import connect, parquet, quote
 
 
 @dataclass(frozen=True, slots=True)

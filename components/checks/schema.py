@@ -3,82 +3,74 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 from components.checks.measurement import Finding, Measurement, Status, within
+from components.contract.clauses import Clause, ClauseKind, schema_clauses
 from components.contract.contract import Column, Contract
 from components.profile.profile import ColumnProfile, Profile
 
+_BREACHES = {
+    ClauseKind.TYPE: ("cells of another type", "unparseable"),
+    ClauseKind.RANGE: ("values outside the range", "out_of_range"),
+    ClauseKind.DOMAIN: ("values outside the domain", "out_of_domain"),
+    ClauseKind.PATTERN: ("values that do not match the pattern", "out_of_pattern"),
+}
+"""For each clause that no row may break: what is counted, and the profile's field for it."""
+
 
 def schema_findings(profile: Profile, contract: Contract) -> list[Finding]:
-    """One finding for every clause of the contract, checked on all rows.
+    """One finding for every clause of the contract, under its rule id, over all rows.
 
-    Rules are named ``<clause>:<column>``: ``type``, ``nulls``, ``values`` (range, domain and
-    pattern) for each column that has them, ``unique:<columns>`` and ``row_count``. A column that
-    the profile lacks is INCONCLUSIVE.
+    A column that the profile lacks is INCONCLUSIVE in each of its clauses.
     """
-    findings = list(_row_count(profile, contract))
-    for column in contract.columns:
-        found = profile.columns.get(column.name)
-        if found is None:
-            findings.append(
-                Finding(
-                    f"type:{column.name}",
-                    Status.INCONCLUSIVE,
-                    f"column {column.name} was not profiled",
-                )
-            )
-            continue
-        findings.extend(_column(column, found))
-    findings.extend(_unique(profile, contract))
-    return findings
+    return [_finding(clause, profile, contract) for clause in schema_clauses(contract)]
 
 
-def _row_count(profile: Profile, contract: Contract) -> Iterator[Finding]:
+def _finding(clause: Clause, profile: Profile, contract: Contract) -> Finding:
+    if clause.kind is ClauseKind.ROW_COUNT:
+        return _row_count(clause, profile, contract)
+    if clause.kind is ClauseKind.UNIQUE:
+        return _unique(clause, profile)
+    column, found = contract.column(clause.subject), profile.columns.get(clause.subject)
+    if clause.kind is ClauseKind.CONFIRMED:
+        reason = f"a person has yet to confirm of {column.name}: {column.to_confirm}"
+        return Finding(clause.rule, Status.INCONCLUSIVE, reason)
+    if found is None:
+        reason = f"column {clause.subject} was not profiled"
+        return Finding(clause.rule, Status.INCONCLUSIVE, reason)
+    return (
+        _nulls(clause, column, found)
+        if clause.kind is ClauseKind.NULLS
+        else _none_may(clause, found)
+    )
+
+
+def _row_count(clause: Clause, profile: Profile, contract: Contract) -> Finding:
     rows = Measurement("rows", float(profile.rows), profile.rows, unit="rows")
-    yield within("row_count:least", rows, at_least=float(contract.min_rows))
-    if math.isfinite(contract.max_rows):
-        yield within("row_count:most", rows, at_most=float(contract.max_rows))
+    if clause.subject == "least":
+        return within(clause.rule, rows, at_least=float(contract.min_rows))
+    return within(clause.rule, rows, at_most=float(contract.max_rows))
 
 
-def _column(column: Column, found: ColumnProfile) -> Iterator[Finding]:
-    def count(name: str, value: int) -> Measurement:
-        return Measurement(name, float(value), found.rows, slice=column.name, unit="rows")
+def _nulls(clause: Clause, column: Column, found: ColumnProfile) -> Finding:
+    fraction = found.nulls / found.rows if found.rows else math.nan
+    measured = Measurement("null fraction", fraction, found.rows, slice=column.name)
+    return within(clause.rule, measured, at_most=column.max_null_fraction)
 
-    yield within(
-        f"type:{column.name}", count("cells of another type", found.unparseable), at_most=0.0
+
+def _none_may(clause: Clause, found: ColumnProfile) -> Finding:
+    name, field = _BREACHES[clause.kind]
+    count = float(getattr(found, field))
+    measured = Measurement(name, count, found.rows, slice=clause.subject, unit="rows")
+    return within(clause.rule, measured, at_most=0.0)
+
+
+def _unique(clause: Clause, profile: Profile) -> Finding:
+    repeated = (profile.duplicates or {}).get(clause.subject)
+    if repeated is None:
+        reason = f"duplicates of {clause.subject} were not counted over all rows"
+        return Finding(clause.rule, Status.INCONCLUSIVE, reason)
+    measured = Measurement(
+        "repeated keys", float(repeated), profile.rows, slice=clause.subject, unit="rows"
     )
-    nulls = Measurement(
-        "null fraction",
-        found.nulls / found.rows if found.rows else math.nan,
-        found.rows,
-        slice=column.name,
-    )
-    if column.max_null_fraction < 1.0:
-        yield within(f"nulls:{column.name}", nulls, at_most=column.max_null_fraction)
-    bounded = (column.minimum, column.maximum, column.allowed, column.pattern)
-    if any(b is not None for b in bounded):
-        yield within(
-            f"values:{column.name}",
-            count("values outside range, domain or pattern", found.outside),
-            at_most=0.0,
-        )
-
-
-def _unique(profile: Profile, contract: Contract) -> Iterator[Finding]:
-    rules = [(c.name,) for c in contract.columns if c.unique] + list(contract.unique_together)
-    for keys in rules:
-        name = "+".join(keys)
-        repeated = (profile.duplicates or {}).get(name)
-        if repeated is None:
-            yield Finding(
-                f"unique:{name}",
-                Status.INCONCLUSIVE,
-                f"duplicates of {name} were not counted over all rows",
-            )
-            continue
-        yield within(
-            f"unique:{name}",
-            Measurement("repeated keys", float(repeated), profile.rows, slice=name, unit="rows"),
-            at_most=0.0,
-        )
+    return within(clause.rule, measured, at_most=0.0)

@@ -21,7 +21,7 @@ _PYTHON_TYPES: dict[LogicalType, tuple[type, ...]] = {
 }
 _TYPE_OPTIONS = {"minimum", "maximum", "pattern"}
 _ONLY_FOR = {
-    "assayBands": (Role.PROTECTED,),
+    "assayBands": (Role.PROTECTED, Role.SPAN),
     "assayPositive": (Role.LABEL,),
     "assayProxyOf": (Role.FEATURE, Role.EXCLUDED),
 }
@@ -63,6 +63,7 @@ def load_column(prop: SchemaProperty, path: Path, *, only_key: bool) -> Column:
         bands=_bands(custom.get("assayBands"), where),
         proxy_of=tuple(custom.get("assayProxyOf", ())),
         positive=custom.get("assayPositive"),
+        to_confirm=custom.get("assayConfirm"),
         **value_rules(prop, where),
     )
     _check_values(column, where)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class LogicalType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bands:
-    """Named groups of a numeric protected column.
+    """Named groups of a numeric protected column, or named spans of a numeric span column.
 
     ``labels`` has one more entry than ``edges``; a value equal to an edge falls in the upper band,
     so band ``i`` holds ``edges[i-1] <= value < edges[i]``.
@@ -53,6 +54,7 @@ class Column:
     ``minimum`` and ``maximum`` are inclusive. ``max_null_fraction`` is in [0, 1], inclusive;
     0 for a required column. ``allowed`` holds values of the column's type. ``pattern`` is searched
     for, as in JSON Schema: it matches anywhere in the text unless it says ``^`` and ``$``.
+    ``to_confirm`` says what of the column is a guess that no person has confirmed yet.
     """
 
     name: str
@@ -70,10 +72,11 @@ class Column:
     bands: Bands | None = None
     proxy_of: tuple[str, ...] = ()
     positive: Scalar | None = None
+    to_confirm: str | None = None
 
     @property
     def group_column(self) -> str:
-        """Name of the canonical column that holds this protected column's group labels."""
+        """Name of the canonical column that holds the labels of this column's bands or groups."""
         return f"assay_group_{self.name}"
 
 
@@ -89,7 +92,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """A data contract. ``digest`` is the SHA-256 of the file's bytes, in hex."""
+    """A data contract. ``digest`` is the SHA-256 of the file's bytes, in hex.
+
+    ``severities`` maps rule ids (see ``components.contract.clauses``) to the severity that the
+    contract states for them.
+    """
 
     name: str
     version: str
@@ -101,6 +108,7 @@ class Contract:
     min_rows: int = 1
     max_rows: float = math.inf
     missing_markers: tuple[str, ...] = ()
+    severities: Mapping[str, str] = field(default_factory=dict)
 
     def column(self, name: str) -> Column:
         """The column of that name; KeyError if the contract has none."""
@@ -128,6 +136,19 @@ class Contract:
         """The column that orders rows in time, if there is one."""
         spans = self.with_role(Role.SPAN)
         return spans[0] if spans else None
+
+    @property
+    def grouped(self) -> tuple[Column, ...]:
+        """Columns whose labels stand in a canonical column: protected ones, and a banded span."""
+        banded = (self.span,) if self.span is not None and self.span.bands else ()
+        return self.protected + banded
+
+    @property
+    def span_label_column(self) -> str | None:
+        """Name of the canonical column that holds each row's span, if there are spans."""
+        if self.span is None:
+            return None
+        return self.span.group_column if self.span.bands else self.span.name
 
     @property
     def protected(self) -> tuple[Column, ...]:

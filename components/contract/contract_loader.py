@@ -11,7 +11,7 @@ from components.contract.column_loader import load_column, our_properties
 from components.contract.contract import Contract, Role, Source
 from components.contract.errors import InputError
 from components.contract.json_schema import validate
-from components.contract.quality_rules import TableRules, unenforced
+from components.contract.quality_rules import TableRules, severities, unenforced
 from components.contract.strict_yaml import load_yaml
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "contract-v1.schema.json"
 _OUR_PROPERTIES = {
-    "servers[0]": {"assaySource"},
+    "servers[0]": {"assaySource", "assayDelimiter"},
     "schema[0]": {"assayMissingMarkers"},
     "schema[0].properties": {
         "assayRole",
@@ -27,6 +27,7 @@ _OUR_PROPERTIES = {
         "assayBands",
         "assayProxyOf",
         "assayPositive",
+        "assayConfirm",
     },
 }
 """Where our vendor-tagged properties may stand; anywhere else they would be read by nobody."""
@@ -77,6 +78,7 @@ def load_contract(path: Path) -> Contract:
         missing_markers=tuple(
             our_properties(table.customProperties).get("assayMissingMarkers", ())
         ),
+        severities=severities(table),
     )
     _check_names(contract)
     _check_roles(contract)
@@ -120,13 +122,19 @@ def _source(server: Server, path: Path) -> Source:
             expected="type: custom with an assay property assaySource, or type: local without",
         )
     if server.type == "custom":
-        if given := [k for k in ("path", "format", "delimiter") if getattr(server, k)]:
+        given = [k for k in ("path", "format", "delimiter") if getattr(server, k)]
+        if given := given + [k for k in custom if k == "assayDelimiter"]:
             raise InputError(
                 f"{given[0]} beside assaySource", where=where, expected="one or the other"
             )
         return Source(builtin=custom["assaySource"], path=None, format=None, delimiter=",")
-    # The standard gives a local server no delimiter, so its CSV has commas.
-    return Source(builtin=None, path=server.path, format=server.format, delimiter=",")
+    # The standard gives a local server no delimiter, hence a property of ours.
+    delimiter = custom.get("assayDelimiter", ",")
+    if len(delimiter) != 1 or delimiter in '"\r\n' or not delimiter.isascii():
+        raise InputError(
+            "assayDelimiter is not a delimiter", where=where, expected="one character, as ; or \\t"
+        )
+    return Source(builtin=None, path=server.path, format=server.format, delimiter=delimiter)
 
 
 def _check_names(contract: Contract) -> None:

@@ -50,7 +50,12 @@ class DriftLimit:
 
 @dataclass(frozen=True, slots=True)
 class DataGatePolicy:
-    """What the data gate compares, and from how many rows on it dares to judge."""
+    """What the data gate compares, and from how many rows on it dares to judge.
+
+    ``first_release`` holds the grounds of a policy that declares that there is no baseline yet;
+    it then names no spans, and all rows are current. ``row_ratio_at_least`` and
+    ``row_ratio_at_most``, both inclusive, limit current rows divided by baseline rows.
+    """
 
     baseline_spans: tuple[str, ...]
     current_spans: tuple[str, ...]
@@ -59,6 +64,9 @@ class DataGatePolicy:
     max_categories: int
     default: DriftLimit
     columns: dict[str, DriftLimit]
+    row_ratio_at_least: float | None = None
+    row_ratio_at_most: float | None = None
+    first_release: str | None = None
 
     def limit_for(self, column: str) -> DriftLimit:
         """The column's own drift limit, or the default."""

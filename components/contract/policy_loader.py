@@ -47,13 +47,16 @@ def load_policy(path: Path, contract: Contract) -> Policy:
         digest=hashlib.sha256(raw).hexdigest(),
         splits=Splits(**document["splits"]),
         data_gate=DataGatePolicy(
-            baseline_spans=tuple(gate["baseline_spans"]),
-            current_spans=tuple(gate["current_spans"]),
+            baseline_spans=tuple(gate.get("baseline_spans", ())),
+            current_spans=tuple(gate.get("current_spans", ())),
             min_rows=gate["min_rows"],
             bins=gate["bins"],
             max_categories=gate["max_categories"],
             default=_drift_limit(gate["drift"]["default"]),
             columns={k: _drift_limit(v) for k, v in gate["drift"].get("columns", {}).items()},
+            row_ratio_at_least=gate.get("row_ratio", {}).get("at_least"),
+            row_ratio_at_most=gate.get("row_ratio", {}).get("at_most"),
+            first_release=gate.get("first_release", {}).get("grounds"),
         ),
         training=Training(
             **{**document["training"], "hidden": tuple(document["training"]["hidden"])}
@@ -106,6 +109,15 @@ def _check(policy: Policy, contract: Contract) -> None:
         raise refuse("splits", "shares do not sum to 1", "train + validation + evaluation = 1")
     if both := set(policy.data_gate.baseline_spans) & set(policy.data_gate.current_spans):
         raise refuse("data_gate", f"span {min(both)} is baseline and current", "disjoint spans")
+    ratio = policy.data_gate.row_ratio_at_least, policy.data_gate.row_ratio_at_most
+    if None not in ratio and ratio[0] > ratio[1]:  # type: ignore[operator]
+        raise refuse("data_gate.row_ratio", "at_least is above at_most", "at_least <= at_most")
+    if policy.data_gate.baseline_spans and contract.span is None:
+        raise refuse(
+            "data_gate.baseline_spans",
+            f"{contract.path.name} has no span column",
+            "first_release with its grounds, or a column with the role span",
+        )
     names = {c.name for c in contract.columns}
     watched = {c.name for c in contract.columns if c.role in (Role.FEATURE, Role.PROTECTED)}
     for column in policy.data_gate.columns:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from open_data_contract_standard.model import DataQuality, SchemaObject, SchemaProperty
 
 
+_GRAVITY = ("info", "warning", "error")
+"""The severities that the standard names, the gravest last."""
+
+
 class TableRules:
     """The rules that stand on the table: row count and composite uniqueness.
 
@@ -77,6 +81,31 @@ def value_rules(prop: SchemaProperty, where: str) -> dict[str, Any]:
     return {**rules, "max_null_fraction": min(limits)}
 
 
+def severities(table: SchemaObject) -> dict[str, str]:
+    """The severity of each quality rule that states one, by the rule id of its clause.
+
+    Where two quality rules make one clause, the graver severity holds.
+    """
+    found: dict[str, str] = {}
+
+    def note(rule: DataQuality, *rules: str) -> None:
+        if rule.severity is not None:
+            for name in rules:
+                found[name] = max(found.get(name, rule.severity), rule.severity, key=_GRAVITY.index)
+
+    for rule in table.quality or []:
+        if rule.metric == "rowCount":
+            bounds = _row_bounds(rule, "")
+            note(rule, "row_count:least", *["row_count:most"] * math.isfinite(bounds[1]))
+        else:
+            note(rule, "unique:" + "+".join((rule.arguments or {})["properties"]))
+    for prop in table.properties or []:
+        for rule in prop.quality or []:
+            kind = "domain" if rule.metric == "invalidValues" else "nulls"
+            note(rule, f"{kind}:{prop.name}")
+    return found
+
+
 def unsupported(rule: DataQuality, where: str, expected: str) -> InputError:
     """The refusal of a rule that no engine enforces."""
     named = rule.metric or rule.type or "a rule without a metric"
@@ -103,6 +132,12 @@ def _check_plain(
             f"argument {unknown[0]} of {rule.metric} is one no engine enforces",
             where=where,
             expected=f"only {', '.join(arguments)}" if arguments else "no arguments",
+        )
+    if rule.severity not in (None, *_GRAVITY):
+        raise InputError(
+            f"severity {rule.severity!r} of {rule.metric}",
+            where=where,
+            expected="one of " + ", ".join(_GRAVITY),
         )
     if rule.unit not in (None, *units):
         raise InputError(

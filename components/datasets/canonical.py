@@ -15,15 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.contract.contract import Contract
 from components.contract.errors import EvidenceError, InputError
-from components.contract.policy import Policy, Splits
-from components.datasets.sources import RowSource, open_source, source_columns
+from components.contract.policy import DataGatePolicy, Policy, Splits
+from components.datasets.sources import RowSource, open_source, reading, require_columns
 from components.datasets.typed_rows import read_typed
 from components.lineage.commitments import commit_rows, encode_rows
 from components.lineage.digests import canonical_json, sha256_file
@@ -35,7 +34,7 @@ from components.lineage.durable import (
 )
 from components.lineage.evidence import parse_canonical
 from components.lineage.merkle import root
-from components.profile.compute import connect
+from components.profile.sql import connect
 
 SCHEMA_VERSION = "assay-manifest/v1"
 ROW_COLUMN = "assay_row"
@@ -66,6 +65,15 @@ class Dataset:
             for span, part in whole["spans"].items()
             if split in (None, name) and (spans is None or span in spans)
         ]
+
+    def sides(self, gate: DataGatePolicy) -> tuple[list[Path], list[Path]]:
+        """Files of the baseline and of the current rows, as the policy tells them apart.
+
+        Where it declares a first release there is no baseline, and every row is current.
+        """
+        if gate.first_release is not None:
+            return [], self.files()
+        return self.files(spans=gate.baseline_spans), self.files(spans=gate.current_spans)
 
     def rows(self, split: str) -> int:
         """Number of rows in a split."""
@@ -129,7 +137,7 @@ def ingest(
             the file cannot be read, or the disk refuses.
     """
     source = open_source(contract, data)
-    _require_columns(contract, source)
+    require_columns(contract, source)
     _require_plain_path(home)
     parent = writable_directory(home / "datasets" / contract.name)
     staging = Path(tempfile.mkdtemp(prefix=".ingest-", dir=parent))
@@ -170,17 +178,6 @@ def _put_in_place(staging: Path, target: Path) -> None:
     sync_directory(target.parent)
 
 
-def _require_columns(contract: Contract, source: RowSource) -> None:
-    present = set(source_columns(source))
-    missing = [c.name for c in contract.columns if c.name not in present]
-    if missing:
-        raise InputError(
-            f"column {missing[0]} of the contract is not in the data",
-            where=", ".join(str(f) for f in source.files),
-            expected=f"the columns of {contract.path}",
-        )
-
-
 def split_of(entity: str, splits: Splits) -> str:
     """The split of a person: SHA-256 of salt and entity, as a fraction, against the shares."""
     digest = hashlib.sha256(f"{splits.salt}\x00{entity}".encode()).digest()
@@ -195,15 +192,8 @@ def split_of(entity: str, splits: Splits) -> str:
 def _write(
     contract: Contract, policy: Policy, source: RowSource, row_key: bytes, staging: Path
 ) -> dict[str, Any]:
-    with connect() as database:
-        try:
-            table, unparseable = read_typed(database, contract, source)
-        except duckdb.Error as error:
-            raise InputError(
-                f"cannot be read ({type(error).__name__})",
-                where=", ".join(str(f) for f in source.files),
-                expected="a whole file of the declared format",
-            ) from None  # DuckDB's message quotes cells
+    with connect() as database, reading(source):
+        table, unparseable = read_typed(database, contract, source)
     _require_two_classes(contract, table, source)
     names = [c.name for c in contract.columns]
     commitments = list(commit_rows(row_key, encode_rows(table.select(names))))
@@ -239,18 +229,16 @@ def _require_two_classes(contract: Contract, table: pa.Table, source: RowSource)
     if len(set(held)) < 2:
         raise InputError(
             f"label {label.name} has {len(set(held))} class",
-            where=", ".join(str(f) for f in source.files),
+            where=source.named,
             expected="rows with the positive value and rows without it",
         )
 
 
 def _write_split(contract: Contract, part: pa.Table, split: str, staging: Path) -> dict[str, Any]:
     (staging / split).mkdir()
-    keys = (
-        [NO_SPAN] * part.num_rows
-        if contract.span is None
-        else [NO_SPAN if v is None else str(v) for v in part[contract.span.name].to_pylist()]
-    )
+    labels = contract.span_label_column
+    cells = [None] * part.num_rows if labels is None else part[labels].to_pylist()
+    keys = [NO_SPAN if v is None else str(v) for v in cells]
     spans = {}
     for i, span in enumerate(sorted(set(keys))):
         rows = part.filter(pa.array([k == span for k in keys]))

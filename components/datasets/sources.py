@@ -1,12 +1,14 @@
 """Where rows come from: a built-in public data set, or files of the user's own.
 
-A source is a DuckDB relation, as SQL text, whose columns are all read as text, so that a cell that
-is not of its contract's type is counted and never guessed at.
+A source is a DuckDB relation, as SQL text. The columns of CSV files are all read as text, so that
+a cell that is not of its contract's type is counted and never guessed at.
 """
 
 from __future__ import annotations
 
 import importlib.resources
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,10 @@ import duckdb
 
 from components.contract.contract import Contract
 from components.contract.errors import InputError
-from components.profile.compute import connect, literal, parquet, path_literal, quote
+from components.datasets.csv_files import csv_sql, csv_trouble, read_header
+from components.profile.sql import connect, parquet, quote
+
+_KINDS = ("csv", "parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,33 +31,55 @@ class RowSource:
     typed: bool
     """Whether the columns carry types of their own (Parquet) or are all text (CSV)."""
 
+    @property
+    def named(self) -> str:
+        """The files, for a message."""
+        first, *more = self.files
+        return f"{first} and {len(more)} more" if more else str(first)
+
+
+@contextmanager
+def reading(source: RowSource) -> Iterator[None]:
+    """What DuckDB cannot read within the block is the user's file, told in one line.
+
+    Raises:
+        InputError: DuckDB's error, without its message: that quotes cells.
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        kind = "Parquet" if source.typed else "CSV"
+        why = type(error).__name__ if source.typed else csv_trouble(str(error))
+        raise InputError(
+            f"cannot be read as {kind} ({why})",
+            where=source.named,
+            expected="whole files of the declared format and delimiter",
+        ) from None
+
 
 def open_source(contract: Contract, data: Path | None = None) -> RowSource:
     """The rows that a contract describes.
 
     Args:
-        contract: its server entry names a built-in source or a file of the user's own.
-        data: a file to read instead, in CSV or Parquet.
+        contract: its server entry names a built-in source, or a file or folder of the user's own.
+        data: a file, or a folder of files, to read instead, in CSV or Parquet.
 
     Raises:
-        InputError: the file is missing, truncated, or of an unknown format.
+        InputError: a file is missing, truncated, or of an unknown format, or files do not fit
+            together.
     """
-    if data is None and contract.source.builtin is not None:
-        if contract.source.builtin not in _BUILTIN:
-            raise InputError(
-                f"unknown source {contract.source.builtin}",
-                where=str(contract.path),
-                expected="one of " + ", ".join(sorted(_BUILTIN)),
-            )
-        return _BUILTIN[contract.source.builtin]()
     if data is not None:
-        return _from_file(data, contract, _suffix(data))
-    path, declared = contract.path.parent / str(contract.source.path), contract.source.format
-    if _suffix(path) in ("csv", "parquet") and _suffix(path) != declared:
+        return _from_files(data, contract, None)
+    if contract.source.builtin is None:
+        path = contract.path.parent / str(contract.source.path)
+        return _from_files(path, contract, contract.source.format)
+    if contract.source.builtin not in _BUILTIN:
         raise InputError(
-            f"the format is {declared}", where=str(contract.path), expected=f"that of {path.name}"
+            f"unknown source {contract.source.builtin}",
+            where=str(contract.path),
+            expected="one of " + ", ".join(sorted(_BUILTIN)),
         )
-    return _from_file(path, contract, declared)
+    return _BUILTIN[contract.source.builtin]()
 
 
 def _suffix(path: Path) -> str:
@@ -66,83 +93,96 @@ def source_columns(source: RowSource) -> list[str]:
     Raises:
         InputError: the file cannot be read as what it claims to be.
     """
-    where = ", ".join(str(f) for f in source.files)
-    with connect() as database:
-        try:
-            # Parse everything once: a file that is cut short fails here and nowhere later.
-            database.execute(f"SELECT count(*) FROM (SELECT DISTINCT 1 FROM ({source.sql}))")  # noqa: S608
-            described = database.execute(f"DESCRIBE {source.sql}").fetchall()
-        except duckdb.Error as error:
-            # DuckDB's message quotes the line, so it goes no further: not even as a cause.
-            raise InputError(
-                f"cannot be read as {'Parquet' if source.typed else 'CSV'} "
-                f"({type(error).__name__})",
-                where=where,
-                expected="a whole file, with a header line if it is CSV",
-            ) from None
-    return [str(name) for name, *_ in described]
+    return list(column_types(source))
 
 
-def _from_file(path: Path, contract: Contract, kind: str | None) -> RowSource:
-    if not path.is_file():
-        raise InputError("no such file", where=str(path), expected="a CSV or Parquet file")
-    if kind == "parquet":
-        return RowSource(f"SELECT * FROM {parquet([path])}", (path,), typed=True)  # noqa: S608
-    if kind != "csv":
+def column_types(source: RowSource) -> dict[str, str]:
+    """DuckDB's type of each of the source's columns, in order.
+
+    Raises:
+        InputError: the file cannot be read as what it claims to be.
+    """
+    with connect() as database, reading(source):
+        described = database.execute(f"DESCRIBE {source.sql}").fetchall()
+    return {str(name): str(kind) for name, kind, *_ in described}
+
+
+def require_columns(contract: Contract, source: RowSource) -> None:
+    """Refuse a source that lacks a column of the contract.
+
+    Raises:
+        InputError: names the first column that is missing; a lone column hints at the delimiter.
+    """
+    present = source_columns(source)
+    missing = [c.name for c in contract.columns if c.name not in present]
+    if not missing:
+        return
+    if not source.typed and len(present) == 1 and len(contract.columns) > 1:
         raise InputError(
-            f"unknown format {kind}",
+            f"the header has one column where {contract.source.delimiter!r} separates columns",
+            where=source.named,
+            expected="the delimiter that the contract declares (assayDelimiter)",
+        )
+    raise InputError(
+        f"column {missing[0]} of the contract is not in the data",
+        where=source.named,
+        expected=f"the columns of {contract.path}",
+    )
+
+
+def _files_at(path: Path, declared: str | None) -> tuple[list[Path], str]:
+    """The files that a path means, and their one format.
+
+    Raises:
+        InputError: none, or files of several formats.
+    """
+    folder = path.is_dir()
+    candidates = [p for p in path.iterdir() if p.is_file()] if folder else [path]
+    files = sorted(p for p in candidates if not folder or _suffix(p) in _KINDS)
+    if not files or not all(f.is_file() for f in files):
+        raise InputError("no such file", where=str(path), expected="CSV or Parquet files")
+    kinds = {_suffix(f) for f in files if _suffix(f) in _KINDS}
+    if len(kinds) > 1:
+        raise InputError("CSV and Parquet side by side", where=str(path), expected="one format")
+    kind = next(iter(kinds), declared)
+    if kind not in _KINDS:
+        raise InputError(
+            f"unknown format {_suffix(path) or declared}",
             where=str(path),
             expected="a name that ends in .csv, .csv.gz or .parquet",
         )
-    return RowSource(_csv(path, contract.source.delimiter), (path,), typed=False)
+    return files, kind
 
 
-def _csv(path: Path, delimiter: str = ",") -> str:
-    options = (
-        f"delim={literal(delimiter)}, header=true, all_varchar=true, quote='\"', escape='\"', "
-        f"strict_mode=true, auto_detect=false, hive_partitioning=false, "
-        f"columns={_header(path, delimiter)}"
-    )
-    return f"SELECT * FROM read_csv({path_literal(path)}, {options})"  # noqa: S608 - literals
-
-
-def _header(path: Path, delimiter: str) -> str:
-    """The header as DuckDB's ``columns`` argument: every column as text, none guessed at."""
-    import csv
-    import gzip
-    import zlib
-
-    packed = path.suffix.lower() == ".gz"
-    try:
-        # utf-8-sig: spreadsheets put a byte order mark before the first name.
-        with (gzip.open if packed else open)(
-            path, "rt", encoding="utf-8-sig", newline=""
-        ) as stream:
-            names = next(csv.reader([stream.readline(1_000_000)], delimiter=delimiter), [])
-        if packed:
-            _unpack_to_the_end(path)
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
+def _from_files(path: Path, contract: Contract, declared: str | None) -> RowSource:
+    if declared is not None and _suffix(path) in _KINDS and _suffix(path) != declared:
         raise InputError(
-            f"cannot be read as CSV ({type(error).__name__})",
-            where=str(path),
-            expected="a whole UTF-8 file with a header line",
-        ) from error
-    if not all(names) or not names or len({n.casefold() for n in names}) != len(names):
-        raise InputError(
-            "no header line with each column once",
-            where=str(path),
-            expected="a header line with each column once",
+            f"the format is {declared}", where=str(contract.path), expected=f"that of {path.name}"
         )
-    return "{" + ", ".join(f"{literal(n)}: 'VARCHAR'" for n in names) + "}"
+    files, kind = _files_at(path, declared)
+    parts = {f: _one_file(f, contract, kind) for f in files}
+    columns = {f: source_columns(part) for f, part in parts.items()}
+    first = columns[files[0]]
+    for file, found in columns.items():
+        if set(found) != set(first):
+            odd = min(set(found) ^ set(first))
+            raise InputError(
+                f"column {odd} is in this file or in {files[0].name}, not in both",
+                where=str(file),
+                expected="the same columns in every file",
+            )
+    if len(files) == 1:
+        return parts[files[0]]
+    names = ", ".join(quote(n) for n in first)
+    sql = " UNION ALL ".join(f"SELECT {names} FROM ({p.sql})" for p in parts.values())  # noqa: S608
+    return RowSource(sql, tuple(files), kind == "parquet")
 
 
-def _unpack_to_the_end(path: Path) -> None:
-    """Check a packed file's own checksum, which stands at its end and which DuckDB passes over."""
-    import gzip
-
-    with gzip.open(path, "rb") as stream:
-        while stream.read(1 << 20):
-            pass
+def _one_file(path: Path, contract: Contract, kind: str) -> RowSource:
+    if kind == "parquet":
+        return RowSource(f"SELECT * FROM {parquet([path])}", (path,), typed=True)  # noqa: S608
+    delimiter = contract.source.delimiter
+    return RowSource(csv_sql(path, read_header(path, delimiter), delimiter), (path,), typed=False)
 
 
 def _rand_hie() -> RowSource:
@@ -156,9 +196,10 @@ def _rand_hie() -> RowSource:
     path = Path(str(resource))
     following = "lead(totadm::INTEGER) OVER (PARTITION BY zper ORDER BY year::INTEGER)"
     label = quote("admitted_next_year")
+    rows = csv_sql(path, read_header(path, ","), ",")
     sql = (
         f"SELECT * FROM (SELECT *, CASE WHEN {following} > 0 THEN '1' WHEN {following} = 0 "  # noqa: S608
-        f"THEN '0' END AS {label} FROM ({_csv(path)})) WHERE {label} IS NOT NULL"
+        f"THEN '0' END AS {label} FROM ({rows})) WHERE {label} IS NOT NULL"
     )
     return RowSource(sql, (path,), typed=False)
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import math
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from components.contract.contract import Column, Contract, LogicalType
 from components.contract.errors import InputError
-from components.datasets.sources import RowSource
-from components.profile.compute import literal, quote
+from components.datasets.sources import RowSource, column_types, reading, require_columns
+from components.profile.compute import TypedRows
+from components.profile.sql import connect, literal, path_literal, quote
 
 _SQL_TYPES = {
     LogicalType.STRING: "VARCHAR",
@@ -20,9 +24,70 @@ _SQL_TYPES = {
     LogicalType.BOOLEAN: "BOOLEAN",
 }
 _NUMERIC = (LogicalType.INTEGER, LogicalType.NUMBER)
+_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
+_FLOATS = ("FLOAT", "DOUBLE")
 _BOOLEAN_TEXTS = ", ".join(
     literal(t) for t in ("true", "false", "t", "f", "yes", "no", "y", "n", "1", "0", "1.0", "0.0")
 )
+_FAILED = "assay_failed_"
+_PACKING = "(FORMAT parquet, COMPRESSION lz4)"
+
+
+@contextlib.contextmanager
+def open_rows(contract: Contract, source: RowSource) -> Iterator[TypedRows]:
+    """The source's rows with the contract's types, for as many scans as are wanted.
+
+    Parquet is read where it lies. CSV is parsed once, into a file in a folder that only this user
+    can open and that is gone afterwards.
+
+    Raises:
+        InputError: a column of the contract is absent, the header line stands among the rows as
+            well, or the files cannot be read; also from within the block.
+    """
+    require_columns(contract, source)
+    types = column_types(source)
+    failed = {
+        c.name: f"{_FAILED}{i}"
+        for i, c in enumerate(contract.columns)
+        if _failed(c, contract, types[c.name]) is not None
+    }
+    with (
+        tempfile.TemporaryDirectory(prefix="assay-") as folder,
+        connect() as database,
+        reading(source),
+    ):
+        select = typed_select(contract, source, types, failed)
+        if not source.typed:
+            _refuse_repeated_header(database, contract, source)
+            parsed = Path(folder) / "rows.parquet"
+            database.execute(f"COPY ({select}) TO {literal(str(parsed))} {_PACKING}")
+            select = f"SELECT * FROM read_parquet({path_literal(parsed)})"  # noqa: S608
+        database.execute(f"CREATE VIEW data AS {select}")
+        yield TypedRows(database, "data", failed)
+
+
+def typed_select(
+    contract: Contract,
+    source: RowSource,
+    types: Mapping[str, str],
+    failed: Mapping[str, str],
+) -> str:
+    """A SELECT of the contract's columns, the labels of grouped columns, and flags.
+
+    Args:
+        contract: the columns and their types.
+        source: the rows.
+        types: DuckDB's type of each column of the source.
+        failed: for each column that can hold a cell of another type, the name of its flag.
+    """
+    columns = [f"{_typed(c, contract, types[c.name])} AS {quote(c.name)}" for c in contract.columns]
+    flags = [
+        f"{_failed(contract.column(name), contract, types[name])} AS {quote(flag)}"
+        for name, flag in failed.items()
+    ]
+    groups = [f", {_group(c)} AS {quote(c.group_column)}" for c in contract.grouped]
+    inner = f"SELECT {', '.join([*columns, *flags])} FROM ({source.sql})"  # noqa: S608
+    return f"SELECT *{''.join(groups)} FROM ({inner})"  # noqa: S608
 
 
 def read_typed(
@@ -31,49 +96,57 @@ def read_typed(
     """All rows of a source with the contract's types, and the cells that were of another type.
 
     Returns:
-        The contract's columns and the group labels of the protected ones, ordered by entity, span
+        The contract's columns and the labels of the grouped ones, ordered by entity, span
         and then all columns; and the number of unparseable cells of each column that has any.
 
     Raises:
         InputError: the header line stands among the rows as well.
         duckdb.Error: the file cannot be read; its message may quote cells.
     """
-    columns = ", ".join(f"{_typed(c, contract)} AS {quote(c.name)}" for c in contract.columns)
-    groups = ", ".join(f"{_group(c)} AS {quote(c.group_column)}" for c in contract.protected)
-    select = (
-        f"SELECT *{', ' + groups if groups else ''} FROM (SELECT {columns} FROM ({source.sql}))"  # noqa: S608
-    )
+    types = column_types(source)
+    select = typed_select(contract, source, types, {})
     first = [contract.entity, *([contract.span] if contract.span else [])]
     order = [quote(c.name) for c in (*first, *contract.columns)]
     table = database.sql(f"{select} ORDER BY {', '.join(order)}").to_arrow_table()
-    failed = ", ".join(_failed(c, contract) for c in contract.columns)
-    header = " AND ".join(f"{quote(c.name)}::VARCHAR = {literal(c.name)}" for c in contract.columns)
-    repeated, *counts = database.execute(
-        f"SELECT count(*) FILTER (WHERE {header}), {failed} FROM ({source.sql})"  # noqa: S608
+    _refuse_repeated_header(database, contract, source)
+    flags = {c.name: _failed(c, contract, types[c.name]) for c in contract.columns}
+    counted = [f"count(*) FILTER ({flag or 'FALSE'})" for flag in flags.values()]
+    counts = database.execute(
+        f"SELECT {', '.join(counted)} FROM ({source.sql})"  # noqa: S608
     ).fetchall()[0]
-    if repeated:
+    return table, {name: n for name, n in zip(flags, counts, strict=True) if n}
+
+
+def _refuse_repeated_header(
+    database: duckdb.DuckDBPyConnection, contract: Contract, source: RowSource
+) -> None:
+    header = " AND ".join(f"{quote(c.name)}::VARCHAR = {literal(c.name)}" for c in contract.columns)
+    if database.execute(f"SELECT 1 FROM ({source.sql}) WHERE {header} LIMIT 1").fetchall():  # noqa: S608
         raise InputError(
             "the header line appears twice",
-            where=", ".join(str(f) for f in source.files),
+            where=source.named,
             expected="one header line, at the top",
         )
-    found = {c.name: n for c, n in zip(contract.columns, counts, strict=True) if n}
-    return table, found
 
 
-def _cell(column: Column, contract: Contract) -> str:
+def _cell(column: Column, contract: Contract, sql_type: str) -> str:
     """SQL for a column's cell with the contract's missing markers, empty text and NaN as null.
 
     A marker that is a number marks every numeric cell of its value: ``-9`` marks ``-9.0``.
     """
-    name = quote(column.name)
-    markers = ", ".join(literal(m) for m in ("", *contract.missing_markers))
-    missing = f"{name}::VARCHAR IN ({markers})"
-    if column.logical_type in _NUMERIC:
-        number = f"TRY_CAST({name} AS DOUBLE)"
-        numbers = ["'nan'::DOUBLE", *(literal(n) for n in _numbers(contract.missing_markers))]
-        missing += f" OR coalesce({number} IN ({', '.join(numbers)}), FALSE)"
-    return f"CASE WHEN {missing} THEN NULL ELSE {name} END"
+    name, missing = quote(column.name), []
+    numeric = column.logical_type in _NUMERIC
+    if not (numeric and sql_type in (*_INTEGERS, *_FLOATS)):
+        markers = ", ".join(literal(m) for m in ("", *contract.missing_markers))
+        missing.append(f"{name}::VARCHAR IN ({markers})")
+    if numeric:
+        numbers = [literal(n) for n in _numbers(contract.missing_markers)]
+        if sql_type not in _INTEGERS:
+            numbers.append("'nan'::DOUBLE")
+        if numbers:
+            number = f"TRY_CAST({name} AS DOUBLE)"
+            missing.append(f"coalesce({number} IN ({', '.join(numbers)}), FALSE)")
+    return f"CASE WHEN {' OR '.join(missing)} THEN NULL ELSE {name} END" if missing else name
 
 
 def _numbers(texts: tuple[str, ...]) -> list[float]:
@@ -84,20 +157,29 @@ def _numbers(texts: tuple[str, ...]) -> list[float]:
     return [n for n in found if math.isfinite(n)]
 
 
-def _typed(column: Column, contract: Contract) -> str:
+def _typed(column: Column, contract: Contract, sql_type: str) -> str:
     """SQL for a column's value; null where the cell holds nothing of the type without a loss.
 
     DuckDB would round 1.5 to an integer, read 2 as true, and take ``inf`` and ``1_000`` for
-    numbers: all of these are cells of another type.
+    numbers: all of these are cells of another type. Cells that are numbers already are not taken
+    to text and back.
     """
-    cell = _cell(column, contract)
+    cell = _cell(column, contract, sql_type)
     value = f"TRY_CAST({cell} AS {_SQL_TYPES[column.logical_type]})"
     plain = f"NOT contains(({cell})::VARCHAR, '_')"
     match column.logical_type:
+        case LogicalType.INTEGER if sql_type in _INTEGERS:
+            return value
         case LogicalType.INTEGER:
-            kept = f"{plain} AND TRY_CAST({cell} AS DOUBLE) = ({value})::DOUBLE"
+            kept = f"TRY_CAST({cell} AS DOUBLE) = ({value})::DOUBLE"
+            kept = kept if sql_type in _FLOATS else f"{plain} AND {kept}"
+        case LogicalType.NUMBER if sql_type in _INTEGERS:
+            return value
         case LogicalType.NUMBER:
-            kept = f"{plain} AND isfinite({value})"
+            kept = f"isfinite({value})"
+            kept = kept if sql_type in _FLOATS else f"{plain} AND {kept}"
+        case LogicalType.BOOLEAN if sql_type == "BOOLEAN":
+            return value
         case LogicalType.BOOLEAN:
             kept = f"lower(trim(({cell})::VARCHAR)) IN ({_BOOLEAN_TEXTS})"
         case _:
@@ -105,14 +187,20 @@ def _typed(column: Column, contract: Contract) -> str:
     return f"CASE WHEN {kept} THEN {value} END"
 
 
-def _failed(column: Column, contract: Contract) -> str:
-    """SQL that counts the cells that hold something, but nothing of the contract's type."""
-    cell, typed = _cell(column, contract), _typed(column, contract)
-    return f"count(*) FILTER (WHERE ({cell}) IS NOT NULL AND ({typed}) IS NULL)"
+def _failed(column: Column, contract: Contract, sql_type: str) -> str | None:
+    """SQL that is true where a cell holds something, but nothing of the contract's type.
+
+    None where there can be no such cell.
+    """
+    integer = sql_type in _INTEGERS
+    if column.logical_type is LogicalType.STRING or (integer and column.logical_type in _NUMERIC):
+        return None
+    cell, typed = _cell(column, contract, sql_type), _typed(column, contract, sql_type)
+    return f"({cell}) IS NOT NULL AND ({typed}) IS NULL"
 
 
 def _group(column: Column) -> str:
-    """SQL for a protected column's group label; null where the column is null."""
+    """SQL for a grouped column's label; null where the column is null."""
     name = quote(column.name)
     if column.bands is None:
         return f"{name}::VARCHAR"

@@ -1,67 +1,68 @@
-"""Computing profiles of Parquet files with DuckDB: one scan, bounded memory, exact counts."""
+"""Computing profiles with DuckDB: a scan a column, bounded memory, exact counts."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
+from components.contract.clauses import uniqueness_rules
 from components.contract.contract import IDENTIFIER, Column, Contract, LogicalType, Role
 from components.contract.errors import InputError
 from components.profile.profile import ColumnProfile, Profile
+from components.profile.sql import connect, literal, parquet, quote
 
-_BOUNDED_MEMORY = "1GB"
+Edges = Mapping[str, tuple[float, ...]]
+"""Inner bin edges of each numeric column, strictly rising."""
+
+Watch = Callable[[str], None]
+"""Called with a column's name when its turn has come, so that a person sees where things are."""
 
 
-def connect() -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection that reaches no network, loads no extension and bounds its memory.
+def _nobody(_: str) -> None:
+    return
 
-    It does not reason from a Parquet file's statistics either: they pass over NaN, so DuckDB 2.0
-    takes ``isnan(x)`` for false on a column that holds NaN.
+
+@dataclass(frozen=True, slots=True)
+class TypedRows:
+    """Rows with a contract's columns and types, as SQL within an open DuckDB connection.
+
+    ``relation`` is what may stand after FROM. ``unparseable`` maps a column to SQL that is true
+    for a row whose cell held something, but nothing of the contract's type; absent: none can.
     """
-    return duckdb.connect(
-        config={
-            "memory_limit": _BOUNDED_MEMORY,
-            "disabled_optimizers": "statistics_propagation",
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        }
-    )
+
+    database: duckdb.DuckDBPyConnection
+    relation: str
+    unparseable: Mapping[str, str] = field(default_factory=dict)
+
+    def where(self, condition: str) -> TypedRows:
+        """Those of the rows for which a condition in SQL holds."""
+        chosen = f"(SELECT * FROM {self.relation} WHERE {condition})"  # noqa: S608
+        return TypedRows(self.database, chosen, self.unparseable)
+
+    def one(self, select: str) -> tuple[Any, ...]:
+        """The one row that a SELECT list of aggregates gives."""
+        found = self.database.execute(f"SELECT {select} FROM {self.relation}")  # noqa: S608
+        return tuple(found.fetchall()[0])
 
 
-def quote(name: str) -> str:
-    """An SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
+@contextmanager
+def canonical_rows(files: Sequence[Path]) -> Iterator[TypedRows]:
+    """The rows of canonical Parquet files taken together.
 
-
-def literal(value: object) -> str:
-    """An SQL literal for a value out of a contract."""
-    if isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
-    if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
-    if isinstance(value, float):
-        # Without the cast 0.1 is a DECIMAL, which a large integer cannot be compared with.
-        return f"'{value!r}'::DOUBLE"
-    return repr(value)
-
-
-def parquet(files: Sequence[Path]) -> str:
-    """SQL for the rows of some Parquet files: these files only, and what is in them only.
-
-    DuckDB takes ``*``, ``?`` and ``[`` in a path for a pattern, and ``key=value`` in a folder's
-    name for a column of the data.
+    Raises:
+        InputError: no files.
     """
-    paths = ", ".join(path_literal(f) for f in files)
-    return f"read_parquet([{paths}], hive_partitioning=false)"
-
-
-def path_literal(path: Path) -> str:
-    """An SQL literal that DuckDB reads as this one path and not as a pattern."""
-    return literal(re.sub(r"([*?\[])", r"[\1]", str(path.absolute())))
+    if not files:
+        raise InputError("no rows", where="profile", expected="at least one Parquet file")
+    with connect() as database:
+        database.execute(f"CREATE VIEW data AS SELECT * FROM {parquet(files)}")  # noqa: S608
+        yield TypedRows(database, "data")
 
 
 def is_numeric(column: Column) -> bool:
@@ -81,7 +82,17 @@ def is_identifier(column: Column) -> bool:
 def quantile_edges(
     files: Sequence[Path], contract: Contract, bins: int
 ) -> dict[str, tuple[float, ...]]:
-    """Inner bin edges for every numeric column: exact quantiles of the files' values.
+    """``edges_of`` of canonical Parquet files; no edges where there are no files."""
+    if not files:
+        return {c.name: () for c in contract.columns if is_numeric(c)}
+    with canonical_rows(files) as rows:
+        return edges_of(rows, contract, bins)
+
+
+def edges_of(
+    rows: TypedRows, contract: Contract, bins: int, watch: Watch = _nobody
+) -> dict[str, tuple[float, ...]]:
+    """Inner bin edges for every numeric column: exact quantiles of the rows' values.
 
     At most ``bins - 1`` edges, strictly rising; fewer where values repeat. The lowest value is
     no edge, since no value lies below it. Where a bin's worth of rows or more hold the lowest
@@ -90,85 +101,85 @@ def quantile_edges(
     values in other data fall apart from it. A constant gets the bins below, at and above itself. A
     column without values gets no edges.
     """
-    numeric = [c for c in contract.columns if is_numeric(c)]
-    if not numeric or not files:
-        return {c.name: () for c in numeric}
     edges: dict[str, tuple[float, ...]] = {}
-    with connect() as database:
-        _view(database, files)
-        for column in numeric:
-            value = f"({_value(column)})"
-            lowest, lowest_share = database.execute(
-                f"SELECT min({value}), avg(({value} = (SELECT min({value}) FROM data))::INT) "  # noqa: S608
-                "FROM data"
-            ).fetchall()[0]
-            if lowest is None:
-                edges[column.name] = ()
-                continue
-            apart = lowest_share >= 1 / bins
-            steps = [i / (bins - apart) for i in range(0 if apart else 1, bins - apart)]
-            above = f"WHERE {value} > {literal(lowest)}" if apart else ""
-            quantiles = database.execute(
-                f"SELECT quantile_disc({value}, {steps}) FROM data {above}"  # noqa: S608
-            ).fetchall()[0][0]
-            found = {float(q) for q in quantiles or () if q > lowest}
-            if apart:
-                found = {float(lowest), *(found or {math.nextafter(lowest, math.inf)})}
-            edges[column.name] = tuple(sorted(found))
+    for column in contract.columns:
+        if is_numeric(column):
+            watch(column.name)
+            edges[column.name] = _edges(rows, f"({_value(column)})", bins)
     return edges
 
 
-def _view(database: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
-    database.execute(f"CREATE VIEW data AS SELECT * FROM {parquet(files)}")  # noqa: S608
+def _edges(rows: TypedRows, value: str, bins: int) -> tuple[float, ...]:
+    (lowest,) = rows.one(f"min({value})")
+    if lowest is None:
+        return ()
+    all_rows, at_lowest = rows.one(f"count({value}), count(*) FILTER ({value} = {literal(lowest)})")
+    apart = at_lowest / all_rows >= 1 / bins
+    steps = [i / (bins - apart) for i in range(0 if apart else 1, bins - apart)]
+    above = rows.where(f"{value} > {literal(lowest)}") if apart else rows
+    quantiles = above.one(f"quantile_disc({value}, {steps})")[0]
+    found = {float(q) for q in quantiles or () if q > lowest}
+    if apart:
+        found = {float(lowest), *(found or {math.nextafter(lowest, math.inf)})}
+    return tuple(sorted(found))
 
 
 def profile_files(
     files: Sequence[Path],
     contract: Contract,
-    edges: dict[str, tuple[float, ...]],
+    edges: Edges,
     *,
     max_categories: int,
-    unparseable: dict[str, int] | None = None,
+    unparseable: Mapping[str, int] | None = None,
 ) -> Profile:
-    """The exact profile of canonical Parquet files taken together.
+    """``profile_rows`` of canonical Parquet files.
 
     Args:
         files: Parquet files with the contract's columns, at least one.
         contract: names the columns and the values they may hold.
-        edges: inner bin edges of each numeric column, as from ``quantile_edges``.
-        max_categories: most distinct values that are counted one by one.
+        edges: as for ``profile_rows``.
+        max_categories: as for ``profile_rows``.
         unparseable: cells of each column that were not of its type when the rows were read in.
 
     Raises:
         InputError: no files.
     """
-    unparseable = unparseable or {}
-    if not files:
-        raise InputError("no rows", where="profile", expected="at least one Parquet file")
-    with connect() as database:
-        _view(database, files)
-        rows = int(database.execute("SELECT count(*) FROM data").fetchall()[0][0])
-        columns = {
-            c.name: _profile_column(
-                database,
-                c,
-                rows,
-                edges.get(c.name, ()),
-                max_categories,
-                unparseable.get(c.name, 0),
-            )
-            for c in contract.columns
-        }
-        duplicates = {
-            "+".join(keys): _duplicates(database, keys) for keys in uniqueness_rules(contract)
-        }
-    return Profile(rows, columns, duplicates)
+    told = {name: str(count) for name, count in (unparseable or {}).items()}
+    with canonical_rows(files) as rows:
+        return profile_rows(rows, contract, edges, max_categories=max_categories, counted=told)
 
 
-def uniqueness_rules(contract: Contract) -> tuple[tuple[str, ...], ...]:
-    """Every set of columns that must be unique together, single columns included."""
-    singles = tuple((c.name,) for c in contract.columns if c.unique)
-    return singles + contract.unique_together
+def profile_rows(
+    rows: TypedRows,
+    contract: Contract,
+    edges: Edges,
+    *,
+    max_categories: int,
+    counted: Mapping[str, str] | None = None,
+    watch: Watch = _nobody,
+) -> Profile:
+    """The exact profile of some rows.
+
+    Args:
+        rows: where the rows are.
+        contract: names the columns and the values they may hold.
+        edges: inner bin edges of each numeric column, as from ``edges_of``.
+        max_categories: most distinct values that are counted one by one.
+        counted: numbers of unparseable cells, by column, that were counted before.
+        watch: told each column's name.
+    """
+    columns = {}
+    for column in contract.columns:
+        watch(column.name)
+        bad = (counted or {}).get(column.name)
+        if bad is None:
+            flag = rows.unparseable.get(column.name)
+            bad = f"count(*) FILTER ({flag})" if flag else "0"
+        inner = edges.get(column.name, ()) if is_numeric(column) else ()
+        columns[column.name] = _profile_column(rows, column, inner, max_categories, bad)
+    (total,) = rows.one("count(*)")
+    duplicates = {"+".join(keys): _duplicates(rows, keys) for keys in uniqueness_rules(contract)}
+    return Profile(int(total), columns, duplicates)
 
 
 def _value(column: Column) -> str:
@@ -179,76 +190,82 @@ def _value(column: Column) -> str:
     return name
 
 
-def _outside(column: Column) -> str:
-    """SQL that is true for a value outside the contract's range, domain or pattern."""
-    value, rules = f"({_value(column)})", []
+def _breaches(column: Column, value: str) -> tuple[str, str, str]:
+    """SQL that is true for a value outside the contract's range, its domain, its pattern."""
+    bounds = []
     if column.minimum is not None:
-        rules.append(f"{value} < {literal(column.minimum)}")
+        bounds.append(f"{value} < {literal(column.minimum)}")
     if column.maximum is not None:
-        rules.append(f"{value} > {literal(column.maximum)}")
+        bounds.append(f"{value} > {literal(column.maximum)}")
+    domain = pattern = "FALSE"
     if column.allowed is not None:
-        domain = ", ".join(literal(v) for v in column.allowed)
-        rules.append(f"{value} NOT IN ({domain})")
+        domain = f"{value} NOT IN ({', '.join(literal(v) for v in column.allowed)})"
     if column.pattern is not None:
-        rules.append(f"NOT regexp_matches({value}, {literal(column.pattern)})")
-    return " OR ".join(rules) or "FALSE"
+        pattern = f"NOT regexp_matches({value}, {literal(column.pattern)})"
+    return " OR ".join(bounds) or "FALSE", domain, pattern
 
 
 def _profile_column(
-    database: duckdb.DuckDBPyConnection,
+    rows: TypedRows,
     column: Column,
-    rows: int,
     edges: tuple[float, ...],
     max_categories: int,
-    unparseable: int,
+    unparseable: str,
 ) -> ColumnProfile:
     value, numeric = f"({_value(column)})", is_numeric(column)
-    extremes = numeric or (
-        not is_identifier(column)
-        and column.logical_type in (LogicalType.INTEGER, LogicalType.NUMBER)
+    extremes = not is_identifier(column) and column.logical_type in (
+        LogicalType.INTEGER,
+        LogicalType.NUMBER,
     )
     parts = [
+        "count(*)",
         f"count({value})",
-        f"count(*) FILTER (WHERE {_outside(column)})",
+        unparseable,
+        *(f"count(*) FILTER ({breach})" for breach in _breaches(column, value)),
         f"min({value})" if extremes else "NULL",
         f"max({value})" if extremes else "NULL",
-        *(f"count(*) FILTER (WHERE {value} >= {literal(edge)})" for edge in edges if numeric),
+        *(f"count(*) FILTER ({value} >= {literal(edge)})" for edge in edges),
     ]
-    present, outside, low, high, *above = database.execute(
-        f"SELECT {', '.join(parts)} FROM data"  # noqa: S608 - quoted identifiers and literals
-    ).fetchall()[0]
+    total, present, bad, ranged, foreign, unmatched, low, high, *above = rows.one(", ".join(parts))
     bins: tuple[int, ...] = ()
     counts: dict[str, int] | None = None
     if numeric:
         at_or_above = [present, *above, 0]
         bins = tuple(a - b for a, b in zip(at_or_above[:-1], at_or_above[1:], strict=True))
     elif not is_identifier(column):
-        found = database.execute(
-            f"SELECT {value}::VARCHAR, count(*) FROM data WHERE {value} IS NOT NULL "  # noqa: S608
-            f"GROUP BY 1 LIMIT {max_categories + 1}"
-        ).fetchall()
-        counts = dict(sorted(found)) if len(found) <= max_categories else None
+        counts = _counts(rows, value, max_categories)
     return ColumnProfile(
-        rows=rows,
-        nulls=rows - present,
+        rows=total,
+        nulls=total - present,
         # Plus zero: -0.0 and 0.0 are one value, and which of them is the least is chance.
         minimum=None if low is None else float(low) + 0.0,
         maximum=None if high is None else float(high) + 0.0,
         counts=counts,
         max_categories=max_categories,
-        edges=edges if numeric else (),
+        edges=edges,
         bins=bins,
-        outside=outside,
-        unparseable=unparseable,
+        out_of_range=ranged,
+        out_of_domain=foreign,
+        out_of_pattern=unmatched,
+        unparseable=bad,
     )
 
 
-def _duplicates(database: duckdb.DuckDBPyConnection, keys: tuple[str, ...]) -> int:
+def _counts(rows: TypedRows, value: str, most: int) -> dict[str, int] | None:
+    """Rows of each value as text; None where there are more values than ``most``."""
+    found = rows.database.execute(
+        f"SELECT {value}::VARCHAR, count(*) FROM {rows.relation} "  # noqa: S608
+        f"WHERE {value} IS NOT NULL GROUP BY 1 LIMIT {most + 1}"
+    ).fetchall()
+    return dict(sorted(found)) if len(found) <= most else None
+
+
+def _duplicates(rows: TypedRows, keys: tuple[str, ...]) -> int:
     names = ", ".join(quote(k) for k in keys)
     present = " AND ".join(f"{quote(k)} IS NOT NULL" for k in keys)
     return int(
-        database.execute(
-            f"SELECT coalesce(sum(assay_n - 1), 0) FROM "  # noqa: S608 - quoted identifiers
-            f"(SELECT count(*) AS assay_n FROM data WHERE {present} GROUP BY {names})"
+        rows.database.execute(
+            f"SELECT coalesce(sum(assay_n - 1), 0) FROM (SELECT count(*) AS assay_n "  # noqa: S608
+            f"FROM {rows.relation} WHERE {present} GROUP BY {names})"
         ).fetchall()[0][0]
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from components.contract.errors import EvidenceError
 
-SCHEMA_VERSION = "assay-profile/v1"
+SCHEMA_VERSION = "assay-profile/v2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class ColumnProfile:
     each value, as text, to its rows, or is None where the column is numeric or holds more distinct
     values than ``max_categories``. ``edges`` are the inner bin edges of a numeric column and
     ``bins`` the rows of each bin, ``len(edges) + 1`` of them: bin ``i`` holds
-    ``edges[i-1] <= value < edges[i]``, the outer bins are open. ``outside`` counts values outside
-    the contract's range, domain or pattern; ``unparseable`` cells that were not of the contract's
-    type.
+    ``edges[i-1] <= value < edges[i]``, the outer bins are open. ``out_of_range``,
+    ``out_of_domain`` and ``out_of_pattern`` count values that break that clause of the contract;
+    ``unparseable`` cells that were not of the contract's type.
     """
 
     rows: int
@@ -36,8 +36,15 @@ class ColumnProfile:
     max_categories: int
     edges: tuple[float, ...] = ()
     bins: tuple[int, ...] = ()
-    outside: int = 0
+    out_of_range: int = 0
+    out_of_domain: int = 0
+    out_of_pattern: int = 0
     unparseable: int = 0
+
+    @property
+    def distinct(self) -> int | None:
+        """Number of distinct values, null not among them; None where they were not counted."""
+        return None if self.counts is None else len(self.counts)
 
     def __add__(self, other: ColumnProfile) -> ColumnProfile:
         """The profile of both parts together.
@@ -56,7 +63,9 @@ class ColumnProfile:
             max_categories=self.max_categories,
             edges=self.edges,
             bins=tuple(a + b for a, b in zip(self.bins, other.bins, strict=True)),
-            outside=self.outside + other.outside,
+            out_of_range=self.out_of_range + other.out_of_range,
+            out_of_domain=self.out_of_domain + other.out_of_domain,
+            out_of_pattern=self.out_of_pattern + other.out_of_pattern,
             unparseable=self.unparseable + other.unparseable,
         )
 
@@ -101,7 +110,9 @@ class Profile:
                     "max_categories": c.max_categories,
                     "edges": list(c.edges),
                     "bins": list(c.bins),
-                    "outside": c.outside,
+                    "out_of_range": c.out_of_range,
+                    "out_of_domain": c.out_of_domain,
+                    "out_of_pattern": c.out_of_pattern,
                     "unparseable": c.unparseable,
                 }
                 for name, c in self.columns.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 
 from components.checks import gates, preprocessing
 from components.checks.measurement import Finding, Measurement, Status, Verdict, conclude, within
+from components.checks.serving_skew import compare
 from components.contract.contract import Contract
 from components.contract.errors import ProcessError
 from components.contract.features import model_inputs
@@ -28,6 +28,9 @@ from components.lineage.durable import write_atomically
 from components.lineage.evidence import EvidenceChain
 from components.profile.compute import profile_files, quantile_edges
 from components.profile.profile import Profile
+from components.profile.stored import StoredProfile
+from components.release.records import read_releases
+from components.stacks.kept_outputs import keep, kept
 from components.stacks.run_spec import RunSpec
 from components.stacks.stages import Stage, StageResult
 
@@ -78,8 +81,7 @@ class Referee:
     def statistics(self, _: StageResult) -> RefereeResult:
         """Exact profiles of the baseline spans, the current spans and of all rows."""
         gate = self.policy.data_gate
-        baseline = self.dataset.files(spans=gate.baseline_spans)
-        current = self.dataset.files(spans=gate.current_spans)
+        baseline, current = self.dataset.sides(gate)
         edges = quantile_edges(baseline, self.contract, gate.bins)
         outputs = {}
         for name, files in (
@@ -98,11 +100,9 @@ class Referee:
                 unparseable=unparseable,
             )
             path = self._artifacts / f"profile-{name}.json"
-            document = {
-                "nonce": artifact_nonce(self.row_key, f"{self.dataset.version}:{name}"),
-                "profile": profile.to_json(),
-            }
-            write_atomically(path, json.dumps(document, sort_keys=True).encode())
+            nonce = artifact_nonce(self.row_key, f"{self.dataset.version}:{name}")
+            stored = StoredProfile.of(self.contract, profile, nonce)
+            write_atomically(path, stored.to_bytes())
             outputs[f"profile_{name}"] = path
         return RefereeResult(outputs)
 
@@ -116,16 +116,26 @@ class Referee:
             self.policy,
             self.dataset.spans,
         )
-        return RefereeResult(verdict=verdict)
+        return RefereeResult(verdict=conclude([*verdict.findings, *self._not_the_first()]))
+
+    def _not_the_first(self) -> list[Finding]:
+        """A declared first release is one only until a release stands."""
+        if self.policy.data_gate.first_release is None:
+            return []
+        known = read_releases(Path(self.spec.home), self.spec.dataset, self.spec.stack)
+        reason = f"the policy declares a first release, {len(known)} stand already"
+        status = Status.INCONCLUSIVE if known else Status.PASS
+        return [Finding("first_release:history", status, reason)]
 
     def _profile(self, name: str) -> Profile | None:
         path = self._artifacts / f"profile-{name}.json"
         if not path.exists():
             return None
-        return Profile.from_json(json.loads(path.read_bytes())["profile"])
+        return StoredProfile.read(path).profile
 
     def transform(self, native: StageResult) -> RefereeResult:
         """The stack's features equal the referee's own, computed from the same training rows."""
+        keep(self._artifacts, Stage.TRANSFORM, "features", native.outputs["features"])
         fitted = preprocessing.fit(
             self.dataset.files(split="train"),
             model_inputs(self.contract, self.candidate),
@@ -153,8 +163,9 @@ class Referee:
         )
         return RefereeResult(verdict=conclude([finding]), measurements=(measured,))
 
-    def train(self, _: StageResult) -> RefereeResult:
+    def train(self, native: StageResult) -> RefereeResult:
         """Nothing to recompute: what training made is judged at the release gate."""
+        keep(self._artifacts, Stage.TRAIN, "scores", native.outputs["scores"])
         return RefereeResult()
 
     def release_gate(self, native: StageResult) -> RefereeResult:
@@ -166,8 +177,20 @@ class Referee:
         agreed = gates.agreement(native.measurements, measurements, rules.agreement, rules.limits)
         finite = gates.finite_scores(scored.scores)
         return RefereeResult(
-            verdict=conclude([finite, *verdict.findings, *agreed]), measurements=measurements
+            verdict=conclude([finite, *verdict.findings, *agreed, *self._skew(native)]),
+            measurements=measurements,
         )
+
+    def _skew(self, native: StageResult) -> list[Finding]:
+        """The model that would be served computes what training computed, for the same rows."""
+        rules, outputs = self.policy.release_gate, native.outputs
+        features = kept(self._artifacts, self.chain, Stage.TRANSFORM, "features")
+        scores = kept(self._artifacts, self.chain, Stage.TRAIN, "scores")
+        limits = rules.transform_tolerance, rules.serving_tolerance
+        return [
+            compare("features", features, outputs["features"], at_most=limits[0], unit="std"),
+            compare("score", scores, outputs["predictions"], at_most=limits[1], unit="1"),
+        ]
 
     def push(self, native: StageResult) -> RefereeResult:
         """What was pushed is, to the byte, what was trained and judged."""

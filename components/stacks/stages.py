@@ -19,8 +19,8 @@ REQUIRED_OUTPUTS: Mapping[Stage, frozenset[str]] = {
     Stage.STATISTICS: frozenset({"statistics"}),
     Stage.DATA_GATE: frozenset({"report"}),
     Stage.TRANSFORM: frozenset({"transform", "features"}),
-    Stage.TRAIN: frozenset({"model", "checkpoint"}),
-    Stage.RELEASE_GATE: frozenset({"predictions", "report"}),
+    Stage.TRAIN: frozenset({"model", "checkpoint", "scores"}),
+    Stage.RELEASE_GATE: frozenset({"predictions", "report", "features"}),
     Stage.PUSH: frozenset({"serving_model"}),
     Stage.SCORE: frozenset({"predictions"}),
 }
@@ -28,10 +28,13 @@ REQUIRED_OUTPUTS: Mapping[Stage, frozenset[str]] = {
 
 ``rows``: Parquet with the columns ``split`` (text) and ``assay_row`` (32 bytes), one row for each
 row that the stack's own reader read. ``features``: Parquet with ``assay_row`` and ``features`` (a
-list of floats), the stack's transform of evaluation rows. ``predictions``: Parquet with
-``assay_row`` and ``score`` (float64 in [0, 1]), one row for each evaluation row. ``model`` is the
-very file or directory that would be served (ONNX, SavedModel): the scores at the release gate come
-from it, and ``serving_model``, what was pushed, must be the same to the byte. The others are the
+list of floats), the stack's transform of evaluation rows: at the transform stage by the transform
+that training uses, at the release gate by the model that would be served. ``scores`` and
+``predictions``: Parquet with ``assay_row`` and ``score`` (float64 in [0, 1]), one row for each
+evaluation row; ``scores`` come from the network in memory right after training, fed by the
+training transform, ``predictions`` from ``model``. ``model`` is the very file or directory that
+would be served (ONNX, SavedModel), and ``serving_model``, what was pushed, must be the same to the
+byte. The others are the
 native tools' own files.
 """
 

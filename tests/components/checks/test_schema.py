@@ -58,7 +58,7 @@ def test_one_rule_for_every_clause(clinic: Contract) -> None:
         "nulls:year",
         "nulls:ward",
         "nulls:readmitted",
-        "values:cost",
+        "range:cost",
         "unique:note",
         "unique:person+year",
     }
@@ -68,7 +68,7 @@ def test_one_rule_for_every_clause(clinic: Contract) -> None:
 def test_each_clause_fails_alone(clinic: Contract) -> None:
     fail = Status.FAIL
     assert _closed(_profile(clinic, cost={"unparseable": 1}), clinic) == {"type:cost": fail}
-    assert _closed(_profile(clinic, cost={"outside": 1}), clinic) == {"values:cost": fail}
+    assert _closed(_profile(clinic, cost={"out_of_range": 1}), clinic) == {"range:cost": fail}
     assert _closed(_profile(clinic, cost={"nulls": 20}), clinic) == {}
     assert _closed(_profile(clinic, ward={"nulls": 5}), clinic) == {}
     assert _closed(_profile(clinic, ward={"nulls": 6}), clinic) == {"nulls:ward": fail}
@@ -84,7 +84,7 @@ def test_what_was_not_counted_is_inconclusive(clinic: Contract) -> None:
     unknown = Status.INCONCLUSIVE
     full = _profile(clinic)
     without = replace(full, columns={n: c for n, c in full.columns.items() if n != "year"})
-    assert _closed(without, clinic) == {"type:year": unknown}
+    assert _closed(without, clinic) == {"type:year": unknown, "nulls:year": unknown}
     both = {"unique:note": unknown, "unique:person+year": unknown}
     assert _closed(replace(full, duplicates=None), clinic) == both
     assert _closed(replace(full, duplicates={}), clinic) == both

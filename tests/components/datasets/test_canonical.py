@@ -22,7 +22,17 @@ from components.contract.policy import Policy
 from components.datasets.canonical import ROW_COLUMN, SPLITS, Dataset, ingest, rows_root
 from components.lineage.digests import canonical_json
 from components.lineage.merkle import root
-from tests.clinic import COLUMNS, Document, column_of, contract, csv_text, policy, rows, table_of
+from tests.clinic import (
+    COLUMNS,
+    Document,
+    column_of,
+    contract,
+    csv_text,
+    first_release,
+    policy,
+    rows,
+    table_of,
+)
 
 KEY = b"k" * 32
 
@@ -137,8 +147,12 @@ def test_without_a_span_there_is_one_span(home: Path, tmp_path: Path) -> None:
         column_of(document, "year")["customProperties"][0]["value"] = "excluded"
 
     clinic = contract(tmp_path, change)
-    found = _ingest(clinic, policy(tmp_path, clinic), home, tmp_path, rows())
+    with pytest.raises(InputError, match="has no span column"):
+        policy(tmp_path, clinic)
+    first = policy(tmp_path, clinic, first_release)
+    found = _ingest(clinic, first, home, tmp_path, rows())
     assert found.spans == ("all",)
+    assert found.sides(first.data_gate) == ([], found.files())
     assert len(found.files(spans=("all",))) == 3
 
 
@@ -377,7 +391,7 @@ CSV_DAMAGE: list[Any] = [
     ),
     pytest.param(lambda t: t.replace(",cost", ",", 1).encode(), "each column", id="no name"),
     pytest.param(lambda t: t.replace("cost", "price", 1).encode(), "column cost", id="renamed"),
-    pytest.param(lambda t: t.replace(",", ";").encode(), "column person", id="other delimiter"),
+    pytest.param(lambda t: t.replace(",", ";").encode(), "one column where", id="other delimiter"),
     pytest.param(
         lambda t: t.encode() + t.encode(), "the header line appears twice", id="two files in one"
     ),

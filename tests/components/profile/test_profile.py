@@ -16,14 +16,8 @@ from hypothesis import strategies as st
 from components.contract.contract import Column, Contract, LogicalType, Role, Source
 from components.contract.errors import EvidenceError, InputError
 from components.datasets.canonical import Dataset
-from components.profile.compute import (
-    connect,
-    literal,
-    path_literal,
-    profile_files,
-    quantile_edges,
-    quote,
-)
+from components.profile.compute import profile_files, quantile_edges
+from components.profile.sql import connect, literal, path_literal, quote
 from components.profile.profile import ColumnProfile, Profile
 
 _ARROW = {
@@ -137,8 +131,8 @@ def test_profiles_counted_otherwise_do_not_merge(tmp_path: Path) -> None:
 
 
 def test_another_format_is_not_read() -> None:
-    with pytest.raises(EvidenceError, match="assay-profile/v1"):
-        Profile.from_json({"schemaVersion": "assay-profile/v2", "columns": {}})
+    with pytest.raises(EvidenceError, match="assay-profile/v2"):
+        Profile.from_json({"schemaVersion": "assay-profile/v1", "columns": {}})
 
 
 def test_no_files_are_bad_input() -> None:
@@ -231,7 +225,19 @@ def test_edges_rise_and_bins_hold_every_value(values: list[float], bins: int) ->
 
 
 def _outside(tmp_path: Path, of: Column, *values: Any) -> int:
-    return profile_of(tmp_path, contract(of), [(v,) for v in values]).columns[of.name].outside
+    found = profile_of(tmp_path, contract(of), [(v,) for v in values]).columns[of.name]
+    broken = {
+        "range": found.out_of_range,
+        "domain": found.out_of_domain,
+        "pattern": found.out_of_pattern,
+    }
+    stated = {
+        "range": of.minimum is not None or of.maximum is not None,
+        "domain": of.allowed is not None,
+        "pattern": of.pattern is not None,
+    }
+    assert not any(n for clause, n in broken.items() if not stated[clause])
+    return sum(broken.values())
 
 
 def test_outside_counts_what_is_out_of_range_and_never_nulls(tmp_path: Path) -> None:
