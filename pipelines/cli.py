@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.exceptions import TyperException
 
 from components.contract.errors import AssayError
+from pipelines.check_cli import check
+from pipelines.contract_cli import contract_app
+from pipelines.json_output import print_json
 
 if TYPE_CHECKING:
     from components.compare.summary import RunSummary
     from pipelines.launch import Order
 
-CLI_SCHEMA = "assay-cli/v1"
 _OPEN, _CLOSED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
@@ -28,6 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.command()(check)
+app.add_typer(contract_app, name="contract")
 
 HomeOption = Annotated[
     Path,
@@ -49,7 +53,8 @@ def run(
         Path | None, typer.Option(help="Policy file; policies/DATASET.yaml if not given.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet file to read instead of the contract's.")
+        Path | None,
+        typer.Option(help="CSV or Parquet, a file or a folder, instead of the contract's."),
     ] = None,
     home: HomeOption = _DEFAULT_HOME,
     beam: Annotated[
@@ -105,7 +110,7 @@ def doctor(home: HomeOption = _DEFAULT_HOME, as_json: JsonOption = False) -> Non
     checks = examine(home)
     bad = [c for c in checks if c.status == "bad"]
     if as_json:
-        _print_json(
+        print_json(
             {"checks": [{"name": c.name, "status": c.status, "detail": c.detail} for c in checks]}
         )
     else:
@@ -157,7 +162,7 @@ def _finish(summaries: list[RunSummary], as_json: bool, report: Path | None) -> 
     from pipelines.show import print_tables
 
     if as_json:
-        _print_json(
+        print_json(
             {
                 "runs": [summary_json(s) for s in summaries],
                 "report": str(report) if report else None,
@@ -170,11 +175,6 @@ def _finish(summaries: list[RunSummary], as_json: bool, report: Path | None) -> 
         if report is not None:
             console.print(f"report: {report}", soft_wrap=True)
     return _OPEN if all(s.outcome == "released" for s in summaries) else _CLOSED
-
-
-def _print_json(body: dict[str, Any]) -> None:
-    document = {"schemaVersion": CLI_SCHEMA, "assayVersion": metadata.version("assay"), **body}
-    typer.echo(json.dumps(document, indent=2, allow_nan=False))
 
 
 def _break_down(

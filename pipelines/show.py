@@ -15,7 +15,7 @@ from components.contract.stages import Stage
 from components.lineage.evidence import CLOSING_STAGE, EvidenceRecord
 from components.stacks.run_spec import RunSpec
 
-_STYLES = {
+STYLES = {
     "PASS": "green",
     "FAIL": "red",
     "INCONCLUSIVE": "yellow",
@@ -46,14 +46,14 @@ class Progress:
         if record.stage == CLOSING_STAGE:
             outcome = record.body["outcome"]
             self._console.print(
-                Text(f"{who} "), Text(outcome, _STYLES.get(outcome, "yellow")), sep="", end="  "
+                Text(f"{who} "), Text(outcome, STYLES.get(outcome, "yellow")), sep="", end="  "
             )
             self._console.print(Text(record.body["reason"], "dim"))
             return
         status = record.body["verdict"]["status"]
         self._console.print(
             Text(f"{who} {record.stage:<13}"),
-            Text(f"{status:<13}", _STYLES[status]),
+            Text(f"{status:<13}", STYLES[status]),
             Text(f"{record.body['seconds']:>6} s", "dim"),
             sep="",
         )
@@ -76,7 +76,7 @@ def print_tables(console: Console, runs: list[RunSummary]) -> None:
             for run in mine:
                 found = run.stages[i]
                 took = "" if found.status == NOT_RUN else f" {found.seconds:.1f} s"
-                cells.append(Text(found.status + took, _STYLES[found.status]))
+                cells.append(Text(found.status + took, STYLES[found.status]))
             table.add_row(stage.replace("_", " "), *cells)
         table.add_section()
         table.add_row("AUC", *(str(r.figure("roc_auc") or "–") for r in mine))
@@ -85,5 +85,5 @@ def print_tables(console: Console, runs: list[RunSummary]) -> None:
             *(f"{g}\n{g.slice}" if (g := r.worst_gap) else "–" for r in mine),
         )
         table.add_row("seconds", *(f"{r.seconds:.1f}" for r in mine))
-        table.add_row("outcome", *(Text(r.outcome, _STYLES.get(r.outcome, "yellow")) for r in mine))
+        table.add_row("outcome", *(Text(r.outcome, STYLES.get(r.outcome, "yellow")) for r in mine))
         console.print(table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from components.checks.coverage import uncovered_findings
@@ -33,6 +33,7 @@ def data_gate(
     policy: Policy,
     spans: Sequence[str] | None,
     unusable_baseline: str | None = None,
+    absent: Collection[str] = (),
 ) -> Verdict:
     """Schema of all rows, and drift of the current rows against the baseline's.
 
@@ -46,9 +47,10 @@ def data_gate(
             names must be among them, or rows would reach training that no drift check has seen.
             None where the sides do not come from spans.
         unusable_baseline: why a baseline that there is cannot be compared with.
+        absent: columns that the data are known to lack.
     """
     gate = policy.data_gate
-    schema = schema_findings(everything, contract) if everything is not None else []
+    schema = schema_findings(everything, contract, absent) if everything is not None else []
     drift = drift_findings(current, baseline, contract, gate, unusable_baseline)
     sides = [] if spans is None else span_findings(spans, policy)
     clauses = (*schema_clauses(contract), *drift_clauses(contract, gate))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from components.checks.measurement import Finding, Measurement, Status, within
 from components.contract.clauses import Clause, ClauseKind, schema_clauses
@@ -18,15 +19,25 @@ _BREACHES = {
 """For each clause that no row may break: what is counted, and the profile's field for it."""
 
 
-def schema_findings(profile: Profile, contract: Contract) -> list[Finding]:
+def schema_findings(
+    profile: Profile, contract: Contract, absent: Collection[str] = ()
+) -> list[Finding]:
     """One finding for every clause of the contract, under its rule id, over all rows.
 
-    A column that the profile lacks is INCONCLUSIVE in each of its clauses.
+    Args:
+        profile: of all rows.
+        contract: the clauses.
+        absent: columns that the data are known to lack: FAIL in ``type``. A column that the
+            profile lacks for whatever reason is INCONCLUSIVE in each of its other clauses.
     """
-    return [_finding(clause, profile, contract) for clause in schema_clauses(contract)]
+    return [_finding(clause, profile, contract, absent) for clause in schema_clauses(contract)]
 
 
-def _finding(clause: Clause, profile: Profile, contract: Contract) -> Finding:
+def _finding(
+    clause: Clause, profile: Profile, contract: Contract, absent: Collection[str]
+) -> Finding:
+    if clause.kind is ClauseKind.TYPE and clause.subject in absent:
+        return Finding(clause.rule, Status.FAIL, f"column {clause.subject} is not in the data")
     if clause.kind is ClauseKind.ROW_COUNT:
         return _row_count(clause, profile, contract)
     if clause.kind is ClauseKind.UNIQUE:

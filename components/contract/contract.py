@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -116,6 +116,15 @@ class Contract:
             if column.name == name:
                 return column
         raise KeyError(name)
+
+    def narrowed(self, names: Iterable[str]) -> Contract:
+        """The contract of data that has only some of the columns; keys go with their columns."""
+        held = set(names)
+        return replace(
+            self,
+            columns=tuple(c for c in self.columns if c.name in held),
+            unique_together=tuple(k for k in self.unique_together if held.issuperset(k)),
+        )
 
     def with_role(self, role: Role) -> tuple[Column, ...]:
         """Columns of one role, in the contract's order."""

@@ -175,6 +175,9 @@ def _typed(column: Column, contract: Contract, sql_type: str) -> str:
             kept = kept if sql_type in _FLOATS else f"{plain} AND {kept}"
         case LogicalType.NUMBER if sql_type in _INTEGERS:
             return value
+        case LogicalType.NUMBER if sql_type in _FLOATS and not _numbers(contract.missing_markers):
+            name = f"{quote(column.name)}::DOUBLE"
+            return f"CASE WHEN isfinite({name}) THEN {name} END"
         case LogicalType.NUMBER:
             kept = f"isfinite({value})"
             kept = kept if sql_type in _FLOATS else f"{plain} AND {kept}"
@@ -195,6 +198,9 @@ def _failed(column: Column, contract: Contract, sql_type: str) -> str | None:
     integer = sql_type in _INTEGERS
     if column.logical_type is LogicalType.STRING or (integer and column.logical_type in _NUMERIC):
         return None
+    if sql_type in _FLOATS and column.logical_type is LogicalType.NUMBER:
+        # Every cell is a number; markers are finite.
+        return f"isinf({quote(column.name)})"
     cell, typed = _cell(column, contract, sql_type), _typed(column, contract, sql_type)
     return f"({cell}) IS NOT NULL AND ({typed}) IS NULL"
 

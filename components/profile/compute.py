@@ -156,6 +156,7 @@ def profile_rows(
     *,
     max_categories: int,
     counted: Mapping[str, str] | None = None,
+    keys: bool = True,
     watch: Watch = _nobody,
 ) -> Profile:
     """The exact profile of some rows.
@@ -166,6 +167,7 @@ def profile_rows(
         edges: inner bin edges of each numeric column, as from ``edges_of``.
         max_categories: most distinct values that are counted one by one.
         counted: numbers of unparseable cells, by column, that were counted before.
+        keys: whether repeated keys are counted; they are the contract's business, not drift's.
         watch: told each column's name.
     """
     columns = {}
@@ -178,7 +180,9 @@ def profile_rows(
         inner = edges.get(column.name, ()) if is_numeric(column) else ()
         columns[column.name] = _profile_column(rows, column, inner, max_categories, bad)
     (total,) = rows.one("count(*)")
-    duplicates = {"+".join(keys): _duplicates(rows, keys) for keys in uniqueness_rules(contract)}
+    if not keys:
+        return Profile(int(total), columns)
+    duplicates = {"+".join(key): _duplicates(rows, key) for key in uniqueness_rules(contract)}
     return Profile(int(total), columns, duplicates)
 
 
@@ -190,19 +194,22 @@ def _value(column: Column) -> str:
     return name
 
 
-def _breaches(column: Column, value: str) -> tuple[str, str, str]:
-    """SQL that is true for a value outside the contract's range, its domain, its pattern."""
+def _breaches(column: Column, value: str) -> tuple[str | None, str | None, str | None]:
+    """SQL that is true for a value outside the contract's range, its domain, its pattern.
+
+    None for a clause that the contract does not have.
+    """
     bounds = []
     if column.minimum is not None:
         bounds.append(f"{value} < {literal(column.minimum)}")
     if column.maximum is not None:
         bounds.append(f"{value} > {literal(column.maximum)}")
-    domain = pattern = "FALSE"
+    domain = pattern = None
     if column.allowed is not None:
         domain = f"{value} NOT IN ({', '.join(literal(v) for v in column.allowed)})"
     if column.pattern is not None:
         pattern = f"NOT regexp_matches({value}, {literal(column.pattern)})"
-    return " OR ".join(bounds) or "FALSE", domain, pattern
+    return " OR ".join(bounds) or None, domain, pattern
 
 
 def _profile_column(
@@ -217,23 +224,31 @@ def _profile_column(
         LogicalType.INTEGER,
         LogicalType.NUMBER,
     )
-    parts = [
-        "count(*)",
-        f"count({value})",
-        unparseable,
-        *(f"count(*) FILTER ({breach})" for breach in _breaches(column, value)),
-        f"min({value})" if extremes else "NULL",
-        f"max({value})" if extremes else "NULL",
-        *(f"count(*) FILTER ({value} >= {literal(edge)})" for edge in edges),
-    ]
-    total, present, bad, ranged, foreign, unmatched, low, high, *above = rows.one(", ".join(parts))
-    bins: tuple[int, ...] = ()
+    total, bad = rows.one(f"count(*), {unparseable}")
     counts: dict[str, int] | None = None
+    bins: tuple[int, ...] = ()
+    # Of a category each value is looked at once, however many rows hold it.
+    grouped = not numeric and not is_identifier(column)
+    held = _grouped(rows, value) if grouped else _each(rows, value)
+    weight = "sum(assay_n)" if grouped else "count(*)"
+    parts = [
+        f"{weight} FILTER (assay_v IS NOT NULL)",
+        *(
+            "0" if breach is None else f"{weight} FILTER ({breach})"
+            for breach in _breaches(column, "assay_v")
+        ),
+        "min(assay_v)" if extremes else "NULL",
+        "max(assay_v)" if extremes else "NULL",
+        *(f"count(*) FILTER (assay_v >= {literal(edge)})" for edge in edges),
+    ]
+    *sums, low, high = (found := held.one(", ".join(parts)))[:6]
+    # A sum over no rows is null.
+    present, ranged, foreign, unmatched = (int(n or 0) for n in sums)
     if numeric:
-        at_or_above = [present, *above, 0]
+        at_or_above = [present, *found[6:], 0]
         bins = tuple(a - b for a, b in zip(at_or_above[:-1], at_or_above[1:], strict=True))
-    elif not is_identifier(column):
-        counts = _counts(rows, value, max_categories)
+    elif grouped:
+        counts = _counts(held, max_categories)
     return ColumnProfile(
         rows=total,
         nulls=total - present,
@@ -251,11 +266,26 @@ def _profile_column(
     )
 
 
-def _counts(rows: TypedRows, value: str, most: int) -> dict[str, int] | None:
+def _each(rows: TypedRows, value: str) -> TypedRows:
+    """Every row's value."""
+    relation = f"(SELECT {value} AS assay_v FROM {rows.relation})"  # noqa: S608
+    return TypedRows(rows.database, relation)
+
+
+def _grouped(rows: TypedRows, value: str) -> TypedRows:
+    """Every distinct value once, its weight the number of rows that hold it."""
+    relation = (
+        f"(SELECT {value} AS assay_v, count(*) AS assay_n "  # noqa: S608
+        f"FROM {rows.relation} GROUP BY ALL)"
+    )
+    return TypedRows(rows.database, relation)
+
+
+def _counts(values: TypedRows, most: int) -> dict[str, int] | None:
     """Rows of each value as text; None where there are more values than ``most``."""
-    found = rows.database.execute(
-        f"SELECT {value}::VARCHAR, count(*) FROM {rows.relation} "  # noqa: S608
-        f"WHERE {value} IS NOT NULL GROUP BY 1 LIMIT {most + 1}"
+    found = values.database.execute(
+        f"SELECT assay_v::VARCHAR, sum(assay_n)::BIGINT FROM {values.relation} "  # noqa: S608
+        f"WHERE assay_v IS NOT NULL GROUP BY 1 LIMIT {most + 1}"
     ).fetchall()
     return dict(sorted(found)) if len(found) <= most else None
 

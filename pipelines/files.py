@@ -1,0 +1,38 @@
+"""Files that a command was asked to write: whole or not at all, and no error without a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.contract.errors import InputError
+from components.lineage.durable import write_atomically, write_once
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file, replacing what was there.
+
+    Raises:
+        InputError: the path cannot be written.
+    """
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that is not there yet.
+
+    Raises:
+        InputError: it is there, or the path cannot be written.
+    """
+    try:
+        write_once(path, content)
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"cannot be written ({error.strerror})", where=str(path), expected="a path to write to"
+    )
