@@ -54,7 +54,7 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
         statistics_gen = tfx.StatisticsGen(
             examples=example_gen.outputs["span_examples"],
             schema=schema.outputs["result"],
-            stats_options=statistics_options(process.policy),
+            stats_options=statistics_options(process.contract, process.policy),
         )
         statistics = stage.StatisticsStage(
             statistics=statistics_gen.outputs["statistics"], run_directory=run

@@ -7,15 +7,21 @@ enforces those alone, and the list goes into the store and into the data gate's 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.checks.drift import drifting_columns
-from components.checks.preprocessing import as_text
-from components.contract.contract import Column, Contract, LogicalType, Scalar
+from components.contract.clauses import (
+    Clause,
+    ClauseKind,
+    Unexpressed,
+    claimed,
+    drift_clauses,
+    drifting_columns,
+    schema_clauses,
+)
+from components.contract.contract import Column, Contract, Role
 from components.contract.features import model_inputs
 from components.contract.policy import Candidate, DriftLimit, DriftStatistic, Policy
 from components.stacks.tfx_stack.example_columns import (
@@ -24,36 +30,95 @@ from components.stacks.tfx_stack.example_columns import (
     drift_feature,
     kind_of,
 )
+from components.stacks.tfx_stack.tfmd_domains import set_domain, why_no_list, why_no_range
+
+ENGINE = "tfdv"
+TRAINING, SERVING = "TRAINING", "SERVING"
+"""TFMD environments: at serving, rows have no label yet."""
+
+_COMPARATORS = {
+    DriftStatistic.JENSEN_SHANNON: "jensen_shannon_divergence",
+    DriftStatistic.L_INFINITY: "infinity_norm",
+}
+_NEVER = {
+    ClauseKind.CONFIRMED: "whether a person has confirmed the contract is not in the data",
+    ClauseKind.TYPE: (
+        "a cell of another type is null already when TFDV sees it; the schema states the type of "
+        "what is there, the referee counts what was not of it"
+    ),
+    ClauseKind.PATTERN: "TFMD has no patterns",
+    ClauseKind.UNIQUE: (
+        "TFMD limits how many distinct values one column of one side has; it knows no repeated row "
+        "and no key of several columns"
+    ),
+}
+_ONE_SIDE = "TFDV is shown baseline and current rows apart, the clause is about all rows"
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledSchema:
-    """A TFMD schema, and the contract's and policy's clauses that it does not hold.
-
-    ``not_expressed`` names clauses as ``<clause>:<column>: <why>``.
-    """
+    """A TFMD schema, and the contract's and policy's clauses that it does not hold."""
 
     schema: schema_pb2.Schema
-    not_expressed: tuple[str, ...]
+    unexpressed: tuple[Unexpressed, ...]
+
+    @property
+    def not_expressed(self) -> str:
+        """The unexpressed clauses as one text to read, gathered by their reason."""
+        by_reason: dict[str, list[str]] = {}
+        for left_out in self.unexpressed:
+            by_reason.setdefault(left_out.why, []).append(left_out.rule)
+        return "; ".join(f"{', '.join(rules)}: {why}" for why, rules in by_reason.items())
 
 
 def compile_schema(contract: Contract, policy: Policy) -> CompiledSchema:
-    """Types, presence, ranges, domains and drift comparators of every column of the contract.
+    """Types, presence, ranges, domains, comparators and, where it can be, the number of rows.
 
-    Drift comparators stand on the features that ``drift_columns`` makes, which have the policy's
-    bins and count nulls.
+    Drift and skew comparators stand on the features that ``drift_columns`` makes, which have the
+    policy's bins and count nulls. The tolerance of ranges is that of ``tfmd_domains``. Presence
+    and ranges are judged for each side that TFDV is shown: where both keep to them, all rows do.
     """
-    schema = schema_pb2.Schema()
-    missing: list[str] = []
+    schema = schema_pb2.Schema(default_environment=[TRAINING, SERVING])
     for column in contract.columns:
         feature = _feature(schema, ExampleColumn(column.name, column.name, kind_of(column)))
         _presence(feature, column)
-        missing += [f"{clause}: {why}" for clause, why in _values(feature, column)]
+        set_domain(feature, column)
+        if column.role is Role.LABEL:
+            feature.not_in_environment.append(SERVING)
     for name in drifting_columns(contract):
         feature = _feature(schema, ExampleColumn(drift_feature(name), name, Kind.CATEGORY))
-        missing += _drift(feature, name, policy.data_gate.limit_for(name))
-    missing += [f"{clause}: {why}" for clause, why in _whole_table(contract)]
-    return CompiledSchema(schema, tuple(missing))
+        _comparators(feature, policy.data_gate.limit_for(name))
+    _row_limits(schema, contract, policy)
+    reasons = {c.rule: _why_not(c, contract, policy) for c in all_clauses(contract, policy)}
+    return CompiledSchema(
+        schema, tuple(Unexpressed(rule, ENGINE, why) for rule, why in reasons.items() if why)
+    )
+
+
+def all_clauses(contract: Contract, policy: Policy) -> tuple[Clause, ...]:
+    """Everything that contract and data gate ask, the contract's clauses first."""
+    return (*schema_clauses(contract), *drift_clauses(contract, policy.data_gate))
+
+
+def claimed_clauses(contract: Contract, policy: Policy) -> tuple[Clause, ...]:
+    """The clauses that TFDV enforces."""
+    return claimed(all_clauses(contract, policy), compile_schema(contract, policy).unexpressed)
+
+
+def _why_not(clause: Clause, contract: Contract, policy: Policy) -> str | None:
+    """Why TFDV does not hold a clause; None where it does."""
+    if clause.kind in _NEVER:
+        return _NEVER[clause.kind]
+    if clause.kind is ClauseKind.ROW_COUNT:
+        return _ONE_SIDE if policy.data_gate.first_release is None else None
+    if clause.kind is ClauseKind.RANGE:
+        return why_no_range(contract.column(clause.subject))
+    if clause.kind is ClauseKind.DOMAIN:
+        return why_no_list(contract.column(clause.subject))
+    if clause.kind is ClauseKind.DRIFT:
+        statistic = policy.data_gate.limit_for(clause.subject).statistic
+        return None if statistic in _COMPARATORS else f"TFDV has no {statistic}"
+    return None
 
 
 def compile_inputs(contract: Contract, candidate: Candidate) -> schema_pb2.Schema:
@@ -77,108 +142,42 @@ def _feature(schema: schema_pb2.Schema, column: ExampleColumn) -> schema_pb2.Fea
 
 
 def _presence(feature: schema_pb2.Feature, column: Column) -> None:
-    if column.max_null_fraction < 1.0:
-        feature.presence.min_fraction = 1.0 - column.max_null_fraction
+    allowed = column.max_null_fraction
+    if allowed < 1.0:
+        # Two steps below, where nulls are allowed at all: ``1 - 1/3`` as a double lies above what
+        # TFDV computes of a side with exactly a third of nulls.
+        least = 1.0 - allowed
+        feature.presence.min_fraction = least - 2 * math.ulp(least) if allowed else least
         feature.presence.min_count = 1
 
 
-def _values(feature: schema_pb2.Feature, column: Column) -> Iterator[tuple[str, str]]:
-    """Set the feature's domain; yield the clauses that it cannot hold."""
-    if column.pattern is not None:
-        yield f"values:{column.name}", "TFMD has no patterns"
-    if column.unique:
-        yield f"unique:{column.name}", "TFDV counts distinct values, not repeated ones"
-    setter = _DOMAINS[kind_of(column)]
-    yield from setter(feature, column)
-
-
-def _integer_domain(feature: schema_pb2.Feature, column: Column) -> Iterator[tuple[str, str]]:
-    low, high = _bounds(column)
-    if math.isfinite(low):
-        feature.int_domain.min = math.ceil(low)
-    if math.isfinite(high):
-        feature.int_domain.max = math.floor(high)
-    if column.categorical:
-        feature.int_domain.is_categorical = True
-    allowed = _numbers(column.allowed)
-    if allowed and len(set(allowed)) != max(allowed) - min(allowed) + 1:
-        yield f"values:{column.name}", "TFMD has no list of integers, only their range"
-
-
-def _float_domain(feature: schema_pb2.Feature, column: Column) -> Iterator[tuple[str, str]]:
-    low, high = _bounds(column)
-    if math.isfinite(low):
-        feature.float_domain.min = low
-    if math.isfinite(high):
-        feature.float_domain.max = high
-    if column.allowed:
-        yield f"values:{column.name}", "TFMD has no list of numbers, only their range"
-
-
-def _text_domain(feature: schema_pb2.Feature, column: Column) -> Iterator[tuple[str, str]]:
-    allowed = column.allowed
-    if allowed is None and column.logical_type is LogicalType.BOOLEAN:
-        allowed = (False, True)
-    if allowed is not None:
-        texts = [_text(value, column) for value in allowed]
-        feature.string_domain.value.extend(sorted(t for t in texts if t is not None))
-    if column.minimum is not None or column.maximum is not None:
-        yield f"values:{column.name}", "a categorical number is text to TFDV, which has no range"
-
-
-_Domain = Callable[[schema_pb2.Feature, Column], Iterator[tuple[str, str]]]
-_DOMAINS: dict[Kind, _Domain] = {
-    Kind.INTEGER: _integer_domain,
-    Kind.FLOAT: _float_domain,
-    Kind.TEXT: _text_domain,
-}
-
-
-def _text(value: Scalar, column: Column) -> str | None:
-    number = column.logical_type is LogicalType.NUMBER
-    return as_text(float(value) if number else value)
-
-
-def _numbers(values: tuple[Scalar, ...] | None) -> list[float]:
-    return [float(v) for v in values or ()]
-
-
-def _bounds(column: Column) -> tuple[float, float]:
-    """The tightest range that range and list of values leave, infinite where there is none."""
-    allowed = _numbers(column.allowed)
-    lows = [-math.inf, *([column.minimum] if column.minimum is not None else [])]
-    highs = [math.inf, *([column.maximum] if column.maximum is not None else [])]
-    if allowed:
-        lows.append(min(allowed))
-        highs.append(max(allowed))
-    return max(lows), min(highs)
-
-
-def _whole_table(contract: Contract) -> Iterator[tuple[str, str]]:
-    for keys in contract.unique_together:
-        yield f"unique:{'+'.join(keys)}", "TFDV sees one column at a time"
-    if contract.min_rows > 1 or math.isfinite(contract.max_rows):
-        yield "row_count", "TFDV is shown one span at a time, the clause is about all rows"
-
-
-def _drift(feature: schema_pb2.Feature, column: str, limit: DriftLimit) -> Iterator[str]:
-    """Set the feature's comparator; yield why there is none.
+def _comparators(feature: schema_pb2.Feature, limit: DriftLimit) -> None:
+    """Set drift and skew comparators, where TFDV has the statistic.
 
     TFDV's Jensen-Shannon figure is a divergence, base 2, as the policy's is: no conversion.
     """
-    if limit.statistic is DriftStatistic.JENSEN_SHANNON:
-        feature.drift_comparator.jensen_shannon_divergence.threshold = limit.at_most
-    elif limit.statistic is DriftStatistic.L_INFINITY:
-        feature.drift_comparator.infinity_norm.threshold = limit.at_most
-    else:
-        yield f"drift:{column}: TFDV has no {limit.statistic}"
+    if limit.statistic in _COMPARATORS:
+        for comparator in (feature.drift_comparator, feature.skew_comparator):
+            getattr(comparator, _COMPARATORS[limit.statistic]).threshold = limit.at_most
+
+
+def _row_limits(schema: schema_pb2.Schema, contract: Contract, policy: Policy) -> None:
+    """Set the number of rows where one side holds them all, and the policy's ratio of sides."""
+    gate, limits = policy.data_gate, schema.dataset_constraints
+    if gate.first_release is not None:
+        limits.min_examples_count = contract.min_rows
+        if math.isfinite(contract.max_rows):
+            limits.max_examples_count = int(contract.max_rows)
+    if gate.row_ratio_at_least is not None:
+        limits.num_examples_drift_comparator.min_fraction_threshold = gate.row_ratio_at_least
+    if gate.row_ratio_at_most is not None:
+        limits.num_examples_drift_comparator.max_fraction_threshold = gate.row_ratio_at_most
 
 
 def compared_columns(contract: Contract, policy: Policy) -> dict[str, DriftStatistic]:
     """The columns whose drift TFDV measures, with the statistic that it computes."""
     limits = {name: policy.data_gate.limit_for(name) for name in drifting_columns(contract)}
-    known = (DriftStatistic.JENSEN_SHANNON, DriftStatistic.L_INFINITY)
-    return {name: x.statistic for name, x in limits.items() if x.statistic in known}
+    return {name: x.statistic for name, x in limits.items() if x.statistic in _COMPARATORS}
 
 
 def compile_drift(contract: Contract, policy: Policy) -> Any:
@@ -186,9 +185,14 @@ def compile_drift(contract: Contract, policy: Policy) -> Any:
     from tfx.proto import distribution_validator_pb2
 
     config = distribution_validator_pb2.DistributionValidatorConfig()
-    for feature in compile_schema(contract, policy).schema.feature:
+    schema = compile_schema(contract, policy).schema
+    for feature in schema.feature:
         if feature.HasField("drift_comparator"):
             entry = config.default_slice_config.feature.add()
             entry.path.step.append(feature.name)
             entry.distribution_comparator.CopyFrom(feature.drift_comparator)
+    if schema.dataset_constraints.HasField("num_examples_drift_comparator"):
+        config.default_slice_config.num_examples_comparator.CopyFrom(
+            schema.dataset_constraints.num_examples_drift_comparator
+        )
     return config

@@ -1,4 +1,4 @@
-"""TFDV's anomalies as findings. Its descriptions quote the data and are never carried over."""
+"""The native findings of the data gate, read from what the validators left."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import Any
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
-from components.checks.measurement import Finding, Measurement, Status, within
-from components.contract.policy import DataGatePolicy, DriftStatistic
-from components.stacks.tfx_stack.example_columns import drift_feature
+from components.checks.drift import first_release_findings
+from components.checks.measurement import Finding
+from components.contract.clauses import ClauseKind
+from components.contract.contract import Contract
+from components.contract.policy import Policy
+from components.stacks.tfx_stack.comparison_anomalies import drift_findings, row_ratio_findings
+from components.stacks.tfx_stack.contract_to_tfmd import claimed_clauses, compared_columns
+from components.stacks.tfx_stack.parquet_example_gen import BASELINE, CURRENT
+from components.stacks.tfx_stack.schema_anomalies import schema_findings
 
 _FILE = "SchemaDiff.pb"
-_STATISTICS = {
-    anomalies_pb2.DriftSkewInfo.Measurement.JENSEN_SHANNON_DIVERGENCE: (
-        DriftStatistic.JENSEN_SHANNON
-    ),
-    anomalies_pb2.DriftSkewInfo.Measurement.L_INFTY: DriftStatistic.L_INFINITY,
-}
+_COMPARING = (ClauseKind.ROW_RATIO, ClauseKind.DRIFT)
 
 
 def read_anomalies(anomalies_uri: str, part: str) -> Any | None:
@@ -41,72 +42,26 @@ def read_row_counts(statistics_uri: str, splits: tuple[str, ...]) -> dict[str, i
     return counts
 
 
-def schema_findings(anomalies: Any | None, split: str) -> list[Finding]:
-    """One finding for each column that breaks the schema, or one that says that none does."""
-    if anomalies is None or anomalies.data_missing:
-        return [Finding(f"schema:{split}", Status.INCONCLUSIVE, f"TFDV saw no {split} rows")]
-    found = [
-        Finding(
-            f"schema:{split}:{name}",
-            Status.FAIL,
-            f"{name} breaks the schema in {split}: {', '.join(_kinds(info))}",
-        )
-        for name, info in sorted(_by_column(anomalies).items())
-    ]
-    if anomalies.HasField("dataset_anomaly_info"):
-        kinds = ", ".join(_kinds(anomalies.dataset_anomaly_info))
-        found.append(Finding(f"schema:{split}", Status.FAIL, f"{split} as a whole: {kinds}"))
-    ok = Finding(f"schema:{split}", Status.PASS, f"{split} rows keep to the schema")
-    return found or [ok]
-
-
-def _by_column(anomalies: Any) -> dict[str, Any]:
-    return {".".join(info.path.step) or key: info for key, info in anomalies.anomaly_info.items()}
-
-
-def _kinds(info: Any) -> list[str]:
-    """Names of the kinds of anomaly: words of TFDV's, never a value of the data."""
-    return sorted({anomalies_pb2.AnomalyInfo.Type.Name(r.type).lower() for r in info.reason})
-
-
-def drift_findings(
-    anomalies: Any | None,
-    compared: Mapping[str, DriftStatistic],
+def data_gate_findings(
+    sides: Mapping[str, Any | None],
+    comparison: Any | None,
     rows: Mapping[str, int],
-    policy: DataGatePolicy,
+    contract: Contract,
+    policy: Policy,
 ) -> list[Finding]:
-    """One finding for each column that TFDV can compare.
+    """One finding for each clause that TFDV enforces, and one for each anomaly of no clause.
 
     Args:
-        anomalies: what the comparison of current with baseline statistics gave; None if nothing.
-        compared: the columns that have a comparator, with its statistic.
-        rows: rows behind each side's statistics.
-        policy: the data gate's policy.
+        sides: the anomalies of each side that has rows; None where it was not validated.
+        comparison: the anomalies of current against baseline; None if there is no such file.
+        rows: rows behind the statistics of ``baseline`` and of ``current``.
+        contract: the clauses.
+        policy: the limits; where it declares a first release, nothing is compared.
     """
-    fewest = min(rows.values())
-    values = _drift_values(anomalies)
-    findings = []
-    for name, statistic in compared.items():
-        rule = f"drift:{name}"
-        if fewest < policy.min_rows:
-            reason = f"{fewest} rows on one side, at least {policy.min_rows} required"
-        elif (drift_feature(name), statistic) not in values:
-            reason = "TFDV made no comparison"
-        else:
-            value = values[drift_feature(name), statistic]
-            measured = Measurement(str(statistic), value, fewest, slice=name, source="tfdv")
-            findings.append(within(rule, measured, at_most=policy.limit_for(name).at_most))
-            continue
-        findings.append(Finding(rule, Status.INCONCLUSIVE, f"drift of {name} unknown: {reason}"))
-    return findings
-
-
-def _drift_values(anomalies: Any | None) -> dict[tuple[str, DriftStatistic], float]:
-    if anomalies is None:
-        return {}
-    return {
-        (".".join(info.path.step), _STATISTICS[m.type]): m.value
-        for info in anomalies.drift_skew_info
-        for m in info.drift_measurements
-        if m.type in _STATISTICS
-    }
+    mine, gate = claimed_clauses(contract, policy), policy.data_gate
+    found = schema_findings(sides, [c for c in mine if c.kind not in _COMPARING])
+    if gate.first_release is not None:
+        return found + first_release_findings(c.rule for c in mine if c.kind in _COMPARING)
+    ratios = [c.rule for c in mine if c.kind is ClauseKind.ROW_RATIO]
+    found += row_ratio_findings(comparison, ratios, rows[BASELINE], rows[CURRENT], gate)
+    return found + drift_findings(comparison, compared_columns(contract, policy), rows, gate)

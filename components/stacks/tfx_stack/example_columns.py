@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.checks.drift import drifting_columns
 from components.checks.preprocessing import as_text
+from components.contract.clauses import drifting_columns
 from components.contract.contract import Column, Contract, LogicalType, Scalar
 from components.datasets.canonical import ROW_COLUMN
 from components.profile.compute import is_numeric

@@ -36,7 +36,7 @@ def schema_properties(process: ReleaseProcess) -> dict[str, str]:
     compiled = compile_schema(process.contract, process.policy)
     return {
         **run_properties(process),
-        "assay_not_expressed": "; ".join(compiled.not_expressed),
+        "assay_not_expressed": compiled.not_expressed,
     }
 
 

@@ -87,10 +87,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         process = ReleaseProcess.open(Path(exec_properties["run_directory"]))
         dataset, gate = process.dataset, process.policy.data_gate
         by_split = {split: dataset.files(split=split) for split in SPLITS}
-        by_span = {
-            BASELINE: dataset.files(spans=gate.baseline_spans),
-            CURRENT: dataset.files(spans=gate.current_spans),
-        }
+        baseline, current = dataset.sides(gate)
+        by_span = {BASELINE: baseline, CURRENT: current}
         examples, span_examples = (
             artifact_utils.get_single_instance(output_dict[name])
             for name in ("examples", "span_examples")
@@ -98,7 +96,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with self._make_beam_pipeline() as pipeline:
             for artifact, files, columns in (
                 (examples, by_split, example_columns(process.contract)),
-                (span_examples, by_span, span_columns(process, by_span[BASELINE])),
+                (span_examples, by_span, span_columns(process, baseline)),
             ):
                 jobs = prepare_jobs(artifact, files)
                 name = Path(artifact.uri).parent.name
@@ -145,7 +143,8 @@ class ParquetExampleGen(base_beam_component.BaseBeamComponent):
 
     Outputs: ``examples`` with the splits ``train``, ``validation`` and ``evaluation``, holding
     every feature; ``span_examples`` with the splits ``baseline`` and ``current``, holding the
-    policy's spans over all splits, with what schema and drift are checked on.
+    policy's spans over all splits, with what schema and drift are checked on; ``baseline`` is empty
+    where the policy declares a first release.
     """
 
     SPEC_CLASS = ParquetExampleGenSpec

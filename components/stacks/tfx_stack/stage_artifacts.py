@@ -26,12 +26,17 @@ class StageRecord(Artifact):
 
 
 Scores = standard_artifacts.InferenceResult
-SCORES_FILE = "scores.parquet"
+SCORES_FILE, FEATURES_FILE = "scores.parquet", "features.parquet"
 
 
 def scores_file(uri: str) -> Path:
     """Where a Scores artifact keeps its Parquet file."""
     return Path(uri) / SCORES_FILE
+
+
+def features_file(uri: str) -> Path:
+    """Where a Scores artifact keeps the features that an exported model scored by."""
+    return Path(uri) / FEATURES_FILE
 
 
 def run_stage(process: ReleaseProcess, stage: Stage, hook: Hook, record: StageRecord) -> bool:

@@ -55,20 +55,19 @@ def statistics_result(process: ReleaseProcess, statistics_uri: str) -> StageResu
 def data_gate_result(
     process: ReleaseProcess, anomalies_uri: str, drift_uri: str, statistics_uri: str
 ) -> StageResult:
-    """TFDV's verdict on schema and drift, and the list of what TFDV was not asked."""
+    """TFDV's verdict, a finding for each clause that it enforces, and the list of the others."""
     from components.stacks.tfx_stack import data_gate_findings as gate
-    from components.stacks.tfx_stack.contract_to_tfmd import compared_columns, compile_schema
+    from components.stacks.tfx_stack.contract_to_tfmd import compile_schema
     from components.stacks.tfx_stack.parquet_example_gen import BASELINE, CURRENT
 
     rows = gate.read_row_counts(statistics_uri, (BASELINE, CURRENT))
-    findings = []
-    for split in (BASELINE, CURRENT):
-        found = gate.read_anomalies(anomalies_uri, f"Split-{split}") if rows[split] else None
-        findings += gate.schema_findings(found, split)
+    sides = {
+        side: gate.read_anomalies(anomalies_uri, f"Split-{side}")
+        for side in (BASELINE, CURRENT)
+        if rows[side]
+    }
     drift = gate.read_anomalies(drift_uri, f"SplitPair-{CURRENT}_{BASELINE}")
-    compiled = compile_schema(process.contract, process.policy)
-    compared = compared_columns(process.contract, process.policy)
-    findings += gate.drift_findings(drift, compared, rows, process.policy.data_gate)
+    findings = gate.data_gate_findings(sides, drift, rows, process.contract, process.policy)
     return StageResult(
         {"report": Path(anomalies_uri), "drift_report": Path(drift_uri)},
         tools("tensorflow-data-validation"),
@@ -77,7 +76,7 @@ def data_gate_result(
         facts={
             "rows_baseline": rows[BASELINE],
             "rows_current": rows[CURRENT],
-            "not_expressed": "; ".join(compiled.not_expressed),
+            "not_expressed": compile_schema(process.contract, process.policy).not_expressed,
         },
     )
 
@@ -100,8 +99,15 @@ def transform_result(process: ReleaseProcess, transform_uri: str, examples_uri: 
 def train_result(
     process: ReleaseProcess, model_uri: str, model_run_uri: str, predictions: Path
 ) -> StageResult:
-    """The trained model, the checkpoint of its last epoch, and whether it scores at all."""
-    from components.stacks.tfx_stack.training import CHECKPOINTS
+    """The trained model, its last checkpoint, its scores in memory, and whether it scores at all.
+
+    Args:
+        process: the run.
+        model_uri: what Trainer exported.
+        model_run_uri: what training left beside it.
+        predictions: scores that the exported model gave.
+    """
+    from components.stacks.tfx_stack.training import CHECKPOINTS, TRAINED_SCORES
 
     training = process.policy.training
     kept = sorted((Path(model_run_uri) / CHECKPOINTS).glob("epoch-*.weights.h5"))
@@ -109,7 +115,11 @@ def train_result(
         raise ProcessError(f"training left {len(kept)} checkpoints for {training.epochs} epochs")
     scores = pq.read_table(predictions, columns=["score"])["score"].to_numpy()
     return StageResult(
-        {"model": serving_directory(model_uri), "checkpoint": kept[-1]},
+        {
+            "model": serving_directory(model_uri),
+            "checkpoint": kept[-1],
+            "scores": Path(model_run_uri) / TRAINED_SCORES,
+        },
         tools("tensorflow", "keras", "tensorflow-transform"),
         native=conclude([finite_scores(scores)]),
         facts={"seed": training.seed, "epochs": training.epochs, "checkpoints": len(kept)},
@@ -124,9 +134,9 @@ def serving_directory(model_uri: str) -> Path:
 
 
 def release_gate_result(
-    process: ReleaseProcess, evaluation_uri: str, predictions: Path
+    process: ReleaseProcess, evaluation_uri: str, predictions: Path, features: Path
 ) -> StageResult:
-    """TFMA's figures and verdict, and the scores of the model that TFMA judged."""
+    """TFMA's figures and verdict; scores and features of the exported model that TFMA judged."""
     import tensorflow_model_analysis as tfma
 
     from components.stacks.tfx_stack import evaluation_results as results
@@ -142,7 +152,7 @@ def release_gate_result(
         process.policy,
     )
     return StageResult(
-        {"predictions": predictions, "report": Path(evaluation_uri)},
+        {"predictions": predictions, "features": features, "report": Path(evaluation_uri)},
         tools("tensorflow-model-analysis", "apache-beam", "tensorflow"),
         native=verdict,
         measurements=found,

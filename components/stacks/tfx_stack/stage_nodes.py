@@ -30,6 +30,7 @@ from components.stacks.tfx_stack.native_records import note_content
 from components.stacks.tfx_stack.stage_artifacts import (
     Scores,
     StageRecord,
+    features_file,
     run_stage,
     scores_file,
 )
@@ -128,9 +129,13 @@ def TrainedModelScores(
     scores: OutputArtifact[Scores],
     run_directory: Parameter[str],
 ) -> None:
-    """Score the raw evaluation rows with the model that training exported."""
-    directory = stage_hooks.serving_directory(model.uri)
-    _score(str(directory), examples.uri, scores, run_directory)
+    """Score the raw evaluation rows with the model that training exported; keep its features."""
+    from components.stacks.tfx_stack.serving import write_served_features
+
+    directory = str(stage_hooks.serving_directory(model.uri))
+    target = features_file(scores.uri)
+    write_served_features(directory, examples.uri, stage_hooks.EVALUATION, target)
+    _score(directory, examples.uri, scores, run_directory)
 
 
 @component
@@ -148,11 +153,11 @@ def ReleaseGate(
     gaps between groups, nor of the referee.
     """
     process = ReleaseProcess.open(Path(run_directory))
-    predictions = scores_file(scores.uri)
+    predictions, features = scores_file(scores.uri), features_file(scores.uri)
     blessed = run_stage(
         process,
         Stage.RELEASE_GATE,
-        lambda: stage_hooks.release_gate_result(process, evaluation.uri, predictions),
+        lambda: stage_hooks.release_gate_result(process, evaluation.uri, predictions, features),
         record,
     )
     fileio.makedirs(blessing.uri)
@@ -211,8 +216,9 @@ def ScoreStage(
 
 
 def _score(model_directory: str, examples_uri: str, scores: Scores, run_directory: str) -> None:
-    from components.stacks.tfx_stack.serving import write_scores
+    from components.stacks.tfx_stack.serving import write_served_scores
 
     process = ReleaseProcess.open(Path(run_directory))
-    write_scores(model_directory, examples_uri, stage_hooks.EVALUATION, scores_file(scores.uri))
+    target = scores_file(scores.uri)
+    write_served_scores(model_directory, examples_uri, stage_hooks.EVALUATION, target)
     note_content(scores, process)

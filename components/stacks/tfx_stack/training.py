@@ -18,10 +18,19 @@ from components.stacks.process import ReleaseProcess
 from components.stacks.tfx_stack.example_columns import LABEL_FEATURE
 from components.stacks.tfx_stack.example_records import serialized_batches
 from components.stacks.tfx_stack.preprocessing import input_columns
-from components.stacks.tfx_stack.serving import RawToFeatures, ServingModel, export
+from components.stacks.tfx_stack.serving import (
+    RawToFeatures,
+    ServingModel,
+    export,
+    write_trained_scores,
+)
 from components.stacks.weights import group_columns, group_keys, training_weights
 
 CHECKPOINTS = "checkpoints"
+TRAINED_SCORES = "trained-scores.parquet"
+"""Evaluation rows as the network scored them in memory; beside the checkpoints."""
+
+EVALUATION = "evaluation"
 _STEPS_A_CALL = 32
 _EPSILON = 1e-8
 
@@ -36,7 +45,7 @@ class Rows:
 
 
 def run_fn(fn_args: Any) -> None:
-    """Trainer's entry point: train on the transformed rows, checkpoint each epoch, export."""
+    """Trainer's entry point: train, with a checkpoint each epoch; score; export."""
     process = ReleaseProcess.open(Path(fn_args.custom_config["run_directory"]))
     training = process.policy.training
     keras.utils.set_random_seed(training.seed)
@@ -47,7 +56,15 @@ def run_fn(fn_args: Any) -> None:
     )
     network = build_network(train.features.shape[1], training)
     fit(network, train, validation, training, Path(fn_args.model_run_dir))
+    # Before the export, so that what is kept of training owes nothing to what will be served.
+    scores = Path(fn_args.model_run_dir) / TRAINED_SCORES
+    write_trained_scores(to_features, network, _examples_uri(fn_args), EVALUATION, scores)
     export(ServingModel(to_features, network), fn_args.serving_model_dir)
+
+
+def _examples_uri(fn_args: Any) -> str:
+    """The Examples artifact that Trainer read its splits from: ``<uri>/Split-train/*``."""
+    return str(Path(fn_args.train_files[0]).parent.parent)
 
 
 def load_rows(process: ReleaseProcess, to_features: RawToFeatures, patterns: Sequence[str]) -> Rows:

@@ -1,0 +1,101 @@
+"""What TFDV found when it compared the current rows with the baseline's, as findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+from components.checks.measurement import Finding, Measurement, Status, within
+from components.contract.policy import DataGatePolicy, DriftStatistic
+from components.stacks.tfx_stack.example_columns import drift_feature
+from components.stacks.tfx_stack.schema_anomalies import kinds_of
+
+_STATISTICS = {
+    anomalies_pb2.DriftSkewInfo.Measurement.JENSEN_SHANNON_DIVERGENCE: (
+        DriftStatistic.JENSEN_SHANNON
+    ),
+    anomalies_pb2.DriftSkewInfo.Measurement.L_INFTY: DriftStatistic.L_INFINITY,
+}
+_RATIO_BREAKS = {
+    "row_ratio:least": "COMPARATOR_LOW_NUM_EXAMPLES",
+    "row_ratio:most": "COMPARATOR_HIGH_NUM_EXAMPLES",
+}
+
+
+def row_ratio_findings(
+    anomalies: Any | None, rules: Sequence[str], baseline: int, current: int, policy: DataGatePolicy
+) -> list[Finding]:
+    """One finding for each ``row_ratio`` rule, on the rows that TFDV counted.
+
+    TFDV says nothing where a ratio holds: silence passes only beside its own counts of both sides,
+    held to the same limit.
+
+    Args:
+        anomalies: what the comparison of current with baseline statistics gave; None if nothing.
+        rules: the policy's rules on the ratio, ``row_ratio:least`` or ``row_ratio:most``.
+        baseline: rows behind the baseline's statistics.
+        current: rows behind the current statistics.
+        policy: the data gate's policy.
+    """
+    limits = {
+        "row_ratio:least": {"at_least": policy.row_ratio_at_least},
+        "row_ratio:most": {"at_most": policy.row_ratio_at_most},
+    }
+    findings = []
+    for rule in rules:
+        if anomalies is None or not baseline or not current:
+            reason = f"{rule} unknown: TFDV made no comparison"
+            findings.append(Finding(rule, Status.INCONCLUSIVE, reason))
+            continue
+        ratio = current / baseline
+        measured = Measurement("current rows by baseline rows", ratio, current, source="tfdv")
+        found = within(rule, measured, **limits[rule])
+        if _RATIO_BREAKS[rule] in kinds_of(anomalies.dataset_anomaly_info):
+            found = Finding(rule, Status.FAIL, f"TFDV finds {rule} broken", measured)
+        findings.append(found)
+    return findings
+
+
+def drift_findings(
+    anomalies: Any | None,
+    compared: Mapping[str, DriftStatistic],
+    rows: Mapping[str, int],
+    policy: DataGatePolicy,
+) -> list[Finding]:
+    """One finding for each column that TFDV can compare.
+
+    Args:
+        anomalies: what the comparison of current with baseline statistics gave; None if nothing.
+        compared: the columns that have a comparator, with its statistic.
+        rows: rows behind each side's statistics.
+        policy: the data gate's policy.
+    """
+    fewest = min(rows.values())
+    values = _drift_values(anomalies)
+    findings = []
+    for name, statistic in compared.items():
+        rule = f"drift:{name}"
+        if fewest < policy.min_rows:
+            reason = f"{fewest} rows on one side, at least {policy.min_rows} required"
+        elif (drift_feature(name), statistic) not in values:
+            reason = "TFDV made no comparison"
+        else:
+            value = values[drift_feature(name), statistic]
+            measured = Measurement(str(statistic), value, fewest, slice=name, source="tfdv")
+            findings.append(within(rule, measured, at_most=policy.limit_for(name).at_most))
+            continue
+        findings.append(Finding(rule, Status.INCONCLUSIVE, f"drift of {name} unknown: {reason}"))
+    return findings
+
+
+def _drift_values(anomalies: Any | None) -> dict[tuple[str, DriftStatistic], float]:
+    if anomalies is None:
+        return {}
+    return {
+        (".".join(info.path.step), _STATISTICS[m.type]): m.value
+        for info in anomalies.drift_skew_info
+        for m in info.drift_measurements
+        if m.type in _STATISTICS
+    }
