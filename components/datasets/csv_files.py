@@ -53,7 +53,13 @@ def read_header(path: Path, delimiter: str) -> list[str]:
         names = next(csv.reader([line], delimiter=delimiter), [])
         if packed:
             _unpack_to_the_end(path)
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
+    except UnicodeDecodeError:
+        raise InputError(
+            "cannot be read as CSV (it has bytes that are not UTF-8)",
+            where=str(path),
+            expected="a whole UTF-8 file with a header line",
+        ) from None  # the cause holds the line
+    except (OSError, EOFError, csv.Error, zlib.error) as error:
         raise InputError(
             f"cannot be read as CSV ({type(error).__name__})",
             where=str(path),
@@ -84,22 +90,19 @@ def _unpack_to_the_end(path: Path) -> None:
 
 
 _UNREADABLE = (
-    (
-        re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)"),
-        "{1} cells, the header has {0}",
-    ),
-    (re.compile(r"(?i)invalid unicode|utf-?8"), "bytes that are not UTF-8"),
-    (re.compile(r"(?i)quote"), "quotes that do not fit together"),
-    (re.compile(r"(?i)maximum line size"), "a line that is too long"),
+    (r"^Expected Number of Columns: (\d+) Found: (\d+)$", "{1} cells, the header has {0}"),
+    (r"^Invalid unicode", "bytes that are not UTF-8"),
+    (r"^Value with unterminated quote|quote should be followed", "quotes that do not fit together"),
+    (r"^Maximum line size", "a line that is too long"),
 )
-_LINE = re.compile(r"CSV Error on Line: (\d+)")
+"""How DuckDB begins the line of its message that says what is wrong, and what we say instead."""
 
 
 def csv_trouble(message: str) -> str:
     """What DuckDB's message says of a CSV file, without the cells that it quotes."""
-    line = _LINE.search(message)
+    line = re.search(r"CSV Error on Line: (\d+)", message)
     where = f"line {line[1]} has " if line else "it has "
     for pattern, says in _UNREADABLE:
-        if found := pattern.search(message.split("Original Line")[0]):
+        if found := re.search(pattern, message, re.MULTILINE):
             return where + says.format(*found.groups())
     return where + "something that does not fit"

@@ -201,3 +201,47 @@ def test_the_clinic_watches_only_what_it_says(tmp_path: Path) -> None:
         ]
 
     assert drifting_columns(contract(tmp_path, no_features)) == ()
+
+
+def test_an_unusable_baseline_is_inconclusive_and_says_why(clinic: Contract, rules: Policy) -> None:
+    profile = Profile(100, {})
+    found = drift_findings(profile, profile, clinic, rules.data_gate, "made under version 0")
+    assert {f.status for f in found} == {Status.INCONCLUSIVE}
+    assert all("made under version 0" in f.reason for f in found)
+
+
+def test_only_a_declared_first_release_does_without_a_baseline(
+    clinic: Contract, rules: Policy
+) -> None:
+    gate = replace(rules.data_gate, first_release="nothing was there before")
+    profile = Profile(100, {})
+    found = drift_findings(profile, None, clinic, gate)
+    assert {f.status for f in found} == {Status.PASS}
+    assert all("declares a first release" in f.reason for f in found)
+    assert all(f.measurement is None for f in found)
+    # A baseline that is there is compared with, or is the reason why not.
+    unusable = drift_findings(profile, None, clinic, gate, "made under version 0")
+    assert {f.status for f in unusable} == {Status.INCONCLUSIVE}
+    assert {f.status for f in drift_findings(profile, profile, clinic, gate)} == {
+        Status.INCONCLUSIVE
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "closed"),
+    [
+        ((50, 100), set()),
+        ((49, 100), {"row_ratio:least"}),
+        ((200, 100), set()),
+        ((201, 100), {"row_ratio:most"}),
+        ((50, 0), {"row_ratio:least", "row_ratio:most"}),
+    ],
+)
+def test_rows_are_counted_against_the_baseline(
+    clinic: Contract, rules: Policy, rows: tuple[int, int], closed: set[str]
+) -> None:
+    gate = replace(rules.data_gate, row_ratio_at_least=0.5, row_ratio_at_most=2.0, min_rows=0)
+    found = drift_findings(Profile(rows[0], {}), Profile(rows[1], {}), clinic, gate)
+    ratios = {f.rule: f.status for f in found if f.rule.startswith("row_ratio")}
+    assert set(ratios) == {"row_ratio:least", "row_ratio:most"}
+    assert {r for r, s in ratios.items() if s is not Status.PASS} == closed

@@ -94,3 +94,24 @@ def test_no_rows_at_all_are_closed(clinic: Contract) -> None:
     closed = _closed(_profile(clinic, rows=0), clinic)
     assert closed["row_count:least"] is Status.FAIL
     assert closed["nulls:year"] is Status.INCONCLUSIVE
+
+
+def test_a_column_that_the_data_lack_fails_its_type(clinic: Contract) -> None:
+    full = _profile(clinic)
+    without = replace(full, columns={n: c for n, c in full.columns.items() if n != "cost"})
+    found = {f.rule: f for f in schema_findings(without, clinic, absent={"cost"})}
+    assert found["type:cost"].status is Status.FAIL
+    assert found["type:cost"].reason == "column cost is not in the data"
+    assert found["range:cost"].status is Status.INCONCLUSIVE
+
+
+def test_a_guess_that_nobody_confirmed_closes(tmp_path: Path) -> None:
+    def guess(document: Document) -> None:
+        column_of(document, "cost")["customProperties"].append(
+            {"property": "assayConfirm", "value": "class guessed", "vendor": "assay"}
+        )
+
+    guessed = contract(tmp_path, guess)
+    closed = {f.rule: f for f in schema_findings(_profile(guessed), guessed)}["confirmed:cost"]
+    assert closed.status is Status.INCONCLUSIVE
+    assert closed.reason == "a person has yet to confirm of cost: class guessed"

@@ -17,8 +17,8 @@ from components.contract.contract import Column, Contract, LogicalType, Role, So
 from components.contract.errors import EvidenceError, InputError
 from components.datasets.canonical import Dataset
 from components.profile.compute import profile_files, quantile_edges
-from components.profile.sql import connect, literal, path_literal, quote
 from components.profile.profile import ColumnProfile, Profile
+from components.profile.sql import connect, literal, path_literal, quote
 
 _ARROW = {
     LogicalType.STRING: pa.string(),

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from components.contract.contract import Contract
+from components.contract.errors import InputError
+from components.profile.profile import ColumnProfile, Profile
+from components.profile.stored import StoredProfile
+
+PROFILE = Profile(
+    3,
+    {
+        "ward": ColumnProfile(3, 1, None, None, {"A": 2}, 9),
+        "cost": ColumnProfile(3, 0, 0.1, 2.0, None, 9, edges=(0.5,), bins=(1, 2)),
+    },
+    {"ward": 1},
+)
+
+
+def test_a_stored_profile_reads_back(clinic: Contract, tmp_path: Path) -> None:
+    stored = StoredProfile.of(clinic, PROFILE, "nonce")
+    (tmp_path / "p.json").write_bytes(stored.to_bytes())
+    read = StoredProfile.read(tmp_path / "p.json")
+    assert read == stored
+    assert read.profile.columns["cost"].edges == (0.5,)
+    assert read.unusable_for(clinic) is None
+
+
+def test_a_profile_of_another_contract_is_unusable_and_says_why(clinic: Contract) -> None:
+    stored = StoredProfile.of(clinic, PROFILE)
+    other = replace(clinic, version="2.0.0", digest="f" * 64)
+    reason = stored.unusable_for(other)
+    assert reason is not None
+    assert reason.startswith("the baseline was profiled under contract clinic 1.0.0")
+    assert "this is clinic 2.0.0 (ffffffffffff)" in reason
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{}",
+        b"[1]",
+        b"null",
+        b'{"contract": 1, "profile": {}}',
+        b'{"contract": {"name": "a", "version": "1", "sha256": "b"}, "profile": {}, "nonce": ""}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ],
+)
+def test_what_is_no_profile_is_bad_input(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "p.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"p\.json: not a profile"):
+        StoredProfile.read(tmp_path / "p.json")
+    with pytest.raises(InputError, match="cannot be read"):
+        StoredProfile.read(tmp_path / "absent.json")
