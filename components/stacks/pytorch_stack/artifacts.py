@@ -105,3 +105,11 @@ def save_scores(path: Path, rows: pa.Array, scores: npt.NDArray[np.float64]) -> 
     """Write one score for each row commitment."""
     pq.write_table(pa.table({ROW_COLUMN: rows, "score": scores}), path, compression="zstd")
     return path
+
+
+def save_features(path: Path, rows: pa.Array, features: npt.NDArray[np.float32]) -> Path:
+    """Write the features of each row commitment, shape (n, width), as one list of floats a row."""
+    flat = pa.array(features.reshape(-1))
+    lists = pa.FixedSizeListArray.from_arrays(flat, features.shape[1])
+    pq.write_table(pa.table({ROW_COLUMN: rows, "features": lists}), path, compression="zstd")
+    return path

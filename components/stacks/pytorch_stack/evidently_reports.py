@@ -65,20 +65,18 @@ def measure_drift(
     compiled: CompiledDrift,
     current: pd.DataFrame | None,
     baseline: pd.DataFrame | None,
-    contract: Contract,
 ) -> list[DriftResult]:
-    """Run the compiled rules; a side or a column without values gives NaN and no test."""
+    """Run the compiled rules on both sides' labels, as ``drift_labels`` makes them.
+
+    A side that is missing, has no rows or lacks a column's labels gives NaN and no test.
+    """
     found: dict[str, DriftResult] = {}
-    if current is not None and baseline is not None:
-        # Evidently raises for the whole report where one column is empty on one side.
-        measurable = [
-            r
-            for r in compiled.rules
-            if current[r.column].notna().any() and baseline[r.column].notna().any()
-        ]
+    if current is not None and baseline is not None and len(current) and len(baseline):
+        # Evidently raises for the whole report where it cannot measure one column.
+        measurable = [r for r in compiled.rules if r.column in current and r.column in baseline]
         if measurable:
             report = Report([r.metric() for r in measurable])
-            snapshot = report.run(_dataset(current, contract), _dataset(baseline, contract))
+            snapshot = report.run(_labels(current), _labels(baseline))
             found = _by_column(snapshot.dict(), measurable)
     missing = {r.column: DriftResult(r, math.nan, MISSING) for r in compiled.rules}
     return list((missing | found).values())
@@ -144,4 +142,9 @@ def _dataset(rows: pd.DataFrame, contract: Contract) -> Dataset:
         numerical_columns=numeric,
         categorical_columns=[n for n in rows.columns if n not in set(numeric)],
     )
+    return Dataset.from_pandas(rows, data_definition=definition)
+
+
+def _labels(rows: pd.DataFrame) -> Dataset:
+    definition = DataDefinition(categorical_columns=list(rows.columns))
     return Dataset.from_pandas(rows, data_definition=definition)

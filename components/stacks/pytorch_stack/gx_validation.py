@@ -8,8 +8,10 @@ from typing import Any
 
 import great_expectations as gx
 import pandas as pd
+from great_expectations.core import ExpectationValidationResult
 
 from components.checks.measurement import Finding, Status
+from components.contract.clauses import ClauseKind
 from components.stacks.pytorch_stack.contract_to_gx import RULE, CompiledSuite
 
 
@@ -36,7 +38,8 @@ def validate(compiled: CompiledSuite, rows: pd.DataFrame) -> list[RuleResult]:
     """Judge all rows by the suite, in the suite's order.
 
     The context is ephemeral and the result format BOOLEAN_ONLY, so that GX neither stores nor
-    returns unexpected values. Messages of exceptions may quote values and are dropped here.
+    returns unexpected values. Messages of exceptions may quote values and are dropped here. Of no
+    rows GX says that none is null; there is no fraction of nothing, so that rule counts as raised.
     """
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
@@ -49,7 +52,7 @@ def validate(compiled: CompiledSuite, rows: pd.DataFrame) -> list[RuleResult]:
             rule=str(r.expectation_config.meta[RULE]),
             expectation=str(r.expectation_config.type),
             success=bool(r.success),
-            raised=_raised(r.exception_info),
+            raised=_raised(r.exception_info) or (len(rows) == 0 and _is_of_nulls(r)),
         )
         for r in validated.results
     }
@@ -65,7 +68,7 @@ def findings(results: list[RuleResult]) -> list[Finding]:
 
 
 def _finding(result: RuleResult) -> Finding:
-    _, clause, subject = result.rule.split(":", 2)
+    clause, subject = result.rule.split(":", 1)
     if result.raised:
         return Finding(
             result.rule, Status.INCONCLUSIVE, f"GX could not judge {clause} of {subject}"
@@ -73,6 +76,10 @@ def _finding(result: RuleResult) -> Finding:
     holds = "holds" if result.success else "does not hold"
     status = Status.PASS if result.success else Status.FAIL
     return Finding(result.rule, status, f"{clause} of {subject} {holds}")
+
+
+def _is_of_nulls(result: ExpectationValidationResult) -> bool:
+    return str(result.expectation_config.meta[RULE]).startswith(f"{ClauseKind.NULLS}:")
 
 
 def _raised(info: Mapping[str, Any] | None) -> bool:

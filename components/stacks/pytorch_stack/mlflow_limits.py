@@ -14,9 +14,9 @@ from mlflow.models.evaluation.validation import (
 )
 
 from components.checks.measurement import Finding, Measurement, Status
+from components.contract.clauses import Unexpressed
 from components.contract.policy import Limit, Policy
 from components.stacks.pytorch_stack.mlflow_store import metric_name
-from components.stacks.pytorch_stack.not_expressible import NotExpressible
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class CompiledLimits:
     """A threshold for each limit of the policy, and what MLflow cannot say of them."""
 
     thresholds: tuple[tuple[Limit, MetricThreshold], ...]
-    not_expressible: tuple[NotExpressible, ...]
+    unexpressed: tuple[Unexpressed, ...]
 
 
 def compile_to_mlflow(policy: Policy) -> CompiledLimits:
@@ -38,7 +38,7 @@ def compile_to_mlflow(policy: Policy) -> CompiledLimits:
         thresholds.append((limit, MetricThreshold(threshold=bound, greater_is_better=at_least)))
         if limit.tested_on != "point":
             left_out.append(
-                NotExpressible(
+                Unexpressed(
                     limit.id, "mlflow", "MLflow's thresholds know no intervals: tested on the point"
                 )
             )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
 from components.checks.measurement import conclude
 from components.contract.features import model_inputs
-from components.datasets.canonical import ROW_COLUMN
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack import artifacts, mlflow_limits, release_measurements
 from components.stacks.pytorch_stack.artifacts import native_path, save_json
@@ -37,8 +38,11 @@ def transform(process: ReleaseProcess) -> StageResult:
     module = Preprocessing(fitted)
     saved = artifacts.save_preprocessing(native_path(process, "transform"), module)
     evaluation = _read(process, "evaluation")
-    features = native_path(process, "features.parquet")
-    pq.write_table(_feature_table(module, evaluation), features, compression="zstd")
+    with torch.inference_mode():
+        made = module(*module_inputs(evaluation, module.fitted)).numpy()
+    features = artifacts.save_features(
+        native_path(process, "features.parquet"), evaluation.rows, made
+    )
     return StageResult(
         {"transform": saved, "features": features},
         versions("torch"),
@@ -47,7 +51,11 @@ def transform(process: ReleaseProcess) -> StageResult:
 
 
 def train_model(process: ReleaseProcess) -> StageResult:
-    """Train with Lightning, a checkpoint each epoch; a stage that was broken off goes on."""
+    """Train with Lightning, a checkpoint each epoch; a stage that was broken off goes on.
+
+    The scores are those of the network in memory, fed by training's own preprocessing: what is
+    exported afterwards is held against them.
+    """
     run, training = TrackedRun.of(process), process.policy.training
     preprocessing = artifacts.load_preprocessing(native_path(process, "transform"))
     checkpoints = native_path(process, "checkpoints")
@@ -62,11 +70,17 @@ def train_model(process: ReleaseProcess) -> StageResult:
         resume_from=latest_checkpoint(checkpoints),
     )
     model = RiskModel(preprocessing, network)
+    evaluation = _read(process, "evaluation")
+    scores = artifacts.save_scores(
+        native_path(process, "trained-scores.parquet"),
+        evaluation.rows,
+        _scores_in_memory(model, evaluation),
+    )
     weights = artifacts.save_weights(native_path(process, "weights.safetensors"), model)
     serving = save_onnx(export_onnx(model), native_path(process, MODEL_FILE))
     parameters = sum(p.numel() for p in network.parameters())
     return StageResult(
-        {"model": serving, "weights": weights, "checkpoint": checkpoints},
+        {"model": serving, "weights": weights, "checkpoint": checkpoints, "scores": scores},
         versions("torch", "lightning", "safetensors", "onnx", "onnxscript", "mlflow"),
         facts={"epochs": training.epochs, "parameters": parameters, "mlflowRun": run.run_id},
     )
@@ -77,7 +91,13 @@ def release_gate(process: ReleaseProcess) -> StageResult:
     run = TrackedRun.of(process)
     evaluation = _read(process, "evaluation")
     trained = artifacts.recorded_digest(process, Stage.TRAIN, "model")
-    scores = OnnxScorer(native_path(process, MODEL_FILE), trained).score(evaluation)
+    serving = OnnxScorer(native_path(process, MODEL_FILE), trained)
+    scores = serving.score(evaluation)
+    features = artifacts.save_features(
+        native_path(process, "served-features.parquet"),
+        evaluation.rows,
+        serving.features(evaluation),
+    )
     predictions = artifacts.save_scores(
         native_path(process, "predictions.parquet"), evaluation.rows, scores
     )
@@ -94,17 +114,17 @@ def release_gate(process: ReleaseProcess) -> StageResult:
         native_path(process, "release-gate.json"),
         {
             "measurements": [m.to_json() for m in measured],
-            "notExpressible": [n.to_json() for n in limits.not_expressible],
+            "notExpressible": [u.to_json() for u in limits.unexpressed],
             "verdict": verdict.to_json(),
         },
     )
     run.log_file(report, "release_gate")
     return StageResult(
-        {"predictions": predictions, "report": report},
+        {"predictions": predictions, "report": report, "features": features},
         versions("onnxruntime", "scikit-learn", "fairlearn", "mlflow"),
         native=verdict,
         measurements=measured,
-        facts={"notExpressible": len(limits.not_expressible), "mlflowRun": run.run_id},
+        facts={"notExpressible": len(limits.unexpressed), "mlflowRun": run.run_id},
     )
 
 
@@ -113,16 +133,10 @@ def _read(process: ReleaseProcess, split: str) -> RawSplit:
     return read_split(process.dataset, split, process.contract, inputs)
 
 
-def _feature_table(module: Preprocessing, raw: RawSplit) -> pa.Table:
+def _scores_in_memory(model: RiskModel, raw: RawSplit) -> npt.NDArray[np.float64]:
     with torch.inference_mode():
-        features = module(*module_inputs(raw, module.fitted)).numpy()
-    flat = pa.array(features.reshape(-1))
-    return pa.table(
-        {
-            ROW_COLUMN: raw.rows,
-            "features": pa.FixedSizeListArray.from_arrays(flat, features.shape[1]),
-        }
-    )
+        scores = model.eval()(*module_inputs(raw, model.preprocessing.fitted))
+    return scores.numpy().astype(np.float64)
 
 
 def _examples(process: ReleaseProcess, module: Preprocessing, split: str) -> Examples:

@@ -31,4 +31,8 @@ class RiskModel(nn.Module):
         self.network = network
 
     def forward(self, *columns: torch.Tensor) -> torch.Tensor:
-        return torch.sigmoid(self.network(self.preprocessing(*columns))).squeeze(1)
+        return self.score(self.preprocessing(*columns))
+
+    def score(self, features: torch.Tensor) -> torch.Tensor:
+        """The probability for features of shape (n, width)."""
+        return torch.sigmoid(self.network(features)).squeeze(1)

@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 import torch
 from onnx import TensorProto, helper
+from torch import nn
 
 from components.stacks.pytorch_stack.network import RiskModel
 from components.stacks.pytorch_stack.preprocessing import UNKNOWN, FittedInput, Kind
@@ -16,14 +17,17 @@ PREFIX = "assay_"
 """Begins every name inside the graph; no column of a contract may begin so."""
 
 OUTPUT = f"{PREFIX}score"
+FEATURES = f"{PREFIX}features"
 MODEL_FILE = "model.onnx"
 _BATCH = "batch"
 _ML_DOMAIN, _ML_OPSET = "ai.onnx.ml", 3
 
 
 def export_onnx(model: RiskModel) -> onnx.ModelProto:
-    """One input of shape (batch,) for each column, under its name; one output ``assay_score``.
+    """One input of shape (batch,) for each column, under its name; two outputs.
 
+    ``assay_score`` has shape (batch,); ``assay_features``, shape (batch, width), is what the
+    graph's own preprocessing made of the columns, so that it can be held against training's.
     Numbers and flags are float64 with NaN for null, text is string with empty text for null. The
     file carries its weights, and neither paths nor traces of the machine that made it.
     """
@@ -49,6 +53,18 @@ def save_onnx(model: onnx.ModelProto, path: Path) -> Path:
     return path
 
 
+class _WithFeatures(nn.Module):
+    """The model with its features beside the scores that are computed from them."""
+
+    def __init__(self, model: RiskModel) -> None:
+        super().__init__()
+        self._model = model
+
+    def forward(self, *columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self._model.preprocessing(*columns)
+        return self._model.score(features), features
+
+
 def _export_torch(model: RiskModel) -> onnx.ModelProto:
     example = tuple(
         torch.zeros(2, dtype=torch.int64 if f.kind is Kind.TEXT else torch.float64)
@@ -59,10 +75,10 @@ def _export_torch(model: RiskModel) -> onnx.ModelProto:
         # torch.export warns of its own deprecated internals.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            model.eval(),
+            _WithFeatures(model).eval(),
             example,
             input_names=[f"input_{i}" for i in range(len(example))],
-            output_names=[OUTPUT.removeprefix(PREFIX)],
+            output_names=[name.removeprefix(PREFIX) for name in (OUTPUT, FEATURES)],
             dynamic_shapes=(tuple({0: batch} for _ in example),),
             dynamo=True,
             external_data=False,

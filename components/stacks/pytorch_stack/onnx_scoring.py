@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from components.contract.errors import EvidenceError
-from components.stacks.pytorch_stack.onnx_export import OUTPUT
+from components.stacks.pytorch_stack.onnx_export import FEATURES, OUTPUT
 from components.stacks.pytorch_stack.tensors import RawSplit
 
 _ERRORS_ONLY = 3
@@ -39,12 +39,20 @@ class OnnxScorer:
 
     def score(self, raw: RawSplit) -> npt.NDArray[np.float64]:
         """Probability of the positive label for each row, shape (n,)."""
+        return self._run(OUTPUT, raw).astype(np.float64)
+
+    def features(self, raw: RawSplit) -> npt.NDArray[np.float32]:
+        """What the model's own preprocessing makes of each row, shape (n, width)."""
+        return self._run(FEATURES, raw)
+
+    def _run(self, output: str, raw: RawSplit) -> npt.NDArray[np.float32]:
         columns = feeds(raw)
-        scored = [
-            self._session.run([OUTPUT], {k: v[rows] for k, v in columns.items()})[0]
-            for rows in _slices(len(raw))
-        ]
-        return np.concatenate(scored).astype(np.float64)
+        return np.concatenate(
+            [
+                self._session.run([output], {k: v[rows] for k, v in columns.items()})[0]
+                for rows in _slices(len(raw))
+            ]
+        )
 
 
 def feeds(raw: RawSplit) -> dict[str, npt.NDArray]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from evidently.core.metric_types import Metric
 from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest
@@ -15,13 +16,14 @@ from evidently.legacy.core import ColumnType
 from evidently.metrics import ValueDrift
 from evidently.tests import lte
 
-from components.checks.drift import drifting_columns
+from components.checks.drift import PSI_EPSILON
+from components.contract.clauses import ClauseKind, Unexpressed, drift_clauses
 from components.contract.contract import Contract
 from components.contract.policy import DataGatePolicy, DriftStatistic
-from components.profile.compute import is_numeric
-from components.stacks.pytorch_stack.not_expressible import NotExpressible
 
+ENGINE = "evidently"
 L_INFINITY = "assay_l_infinity"
+PSI = "assay_psi"
 
 
 def jensen_shannon_distance(divergence: float) -> float:
@@ -40,10 +42,32 @@ def jensen_shannon_divergence(distance: float) -> float:
 def l_infinity_stattest(
     reference: pd.Series, current: pd.Series, feature_type: ColumnType, threshold: float
 ) -> tuple[float, bool]:
-    """Largest difference of shares over Evidently's own bins; Evidently ships no such test."""
-    shares = get_binned_data(reference, current, feature_type, n=0, feel_zeroes=False)
-    largest = float(np.max(np.abs(shares[0] - shares[1])))
+    """Largest difference of shares; Evidently ships no such test."""
+    before, after = _shares(reference, current, feature_type)
+    largest = float(np.max(np.abs(after - before)))
     return largest, largest > threshold
+
+
+def psi_stattest(
+    reference: pd.Series, current: pd.Series, feature_type: ColumnType, threshold: float
+) -> tuple[float, bool]:
+    """PSI in which a small share counts as ``PSI_EPSILON``.
+
+    Evidently's own ``psi`` raises empty categories only, and where the smallest share of a side
+    is at or below 0.0001 it raises them to a millionth of that, so that the figure jumps.
+    """
+    shares = _shares(reference, current, feature_type)
+    before, after = (np.maximum(side, PSI_EPSILON) for side in shares)
+    index = float(np.sum((after - before) * np.log(after / before)))
+    return index, index > threshold
+
+
+def _shares(
+    reference: pd.Series, current: pd.Series, feature_type: ColumnType
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Evidently's shares of both sides over the categories of either, empty ones as 0."""
+    before, after = get_binned_data(reference, current, feature_type, n=0, feel_zeroes=False)
+    return before, after
 
 
 def _same(value: float) -> float:
@@ -63,7 +87,7 @@ _METHODS = {
     DriftStatistic.JENSEN_SHANNON: _Method(
         "jensenshannon", jensen_shannon_distance, jensen_shannon_divergence
     ),
-    DriftStatistic.PSI: _Method("psi"),
+    DriftStatistic.PSI: _Method(PSI),
     DriftStatistic.L_INFINITY: _Method(L_INFINITY),
 }
 
@@ -79,8 +103,8 @@ class DriftRule:
 
     @property
     def rule(self) -> str:
-        """Rule id of the finding."""
-        return f"evidently:drift:{self.column}"
+        """The clause's rule id."""
+        return f"{ClauseKind.DRIFT}:{self.column}"
 
     def metric(self) -> Metric:
         """Evidently's metric with its own test: at most the threshold, inclusive as ours is."""
@@ -98,34 +122,35 @@ class DriftRule:
 
 @dataclass(frozen=True, slots=True)
 class CompiledDrift:
-    """Rules for every watched column, and what Evidently judges in another sense."""
+    """One rule for each drift clause of a column, and the clauses that Evidently cannot check."""
 
     rules: tuple[DriftRule, ...]
-    not_expressible: tuple[NotExpressible, ...]
+    unexpressed: tuple[Unexpressed, ...]
 
 
-def compile_to_evidently(contract: Contract, policy: DataGatePolicy) -> CompiledDrift:
-    """One rule for each feature and protected column, with the policy's statistic and limit."""
-    _register_l_infinity()
+def compile_to_evidently(contract: Contract, gate: DataGatePolicy) -> CompiledDrift:
+    """One rule for each feature and protected column, with the policy's statistic and limit.
+
+    The rules ask the referee's question where they are given what ``drift_labels`` makes.
+    """
+    _register_stattests()
     rules, left_out = [], []
-    for name in drifting_columns(contract):
-        limit = policy.limit_for(name)
-        method = _METHODS[limit.statistic]
-        rules.append(DriftRule(name, limit.statistic, method.name, method.to_native(limit.at_most)))
-        if is_numeric(contract.column(name)):
-            left_out.append(
-                NotExpressible(
-                    f"drift:{name}",
-                    "evidently",
-                    "Evidently drops nulls and bins by equal widths of both sides together; the "
-                    "referee counts nulls as a bin and takes its edges from the baseline",
-                )
-            )
+    for clause in drift_clauses(contract, gate):
+        if clause.kind is ClauseKind.DRIFT:
+            limit = gate.limit_for(clause.subject)
+            method = _METHODS[limit.statistic]
+            threshold = method.to_native(limit.at_most)
+            rules.append(DriftRule(clause.subject, limit.statistic, method.name, threshold))
+        else:
+            why = "Evidently holds a row count to another within a tolerance, not to a ratio of it"
+            left_out.append(Unexpressed(clause.rule, ENGINE, why))
     return CompiledDrift(tuple(rules), tuple(left_out))
 
 
-def _register_l_infinity() -> None:
-    register_stattest(
-        StatTest(L_INFINITY, "L-infinity", [ColumnType.Categorical, ColumnType.Numerical]),
-        l_infinity_stattest,
-    )
+def _register_stattests() -> None:
+    """Make our tests known to Evidently; labels are categories, so they take nothing else."""
+    for name, title, test in (
+        (L_INFINITY, "L-infinity", l_infinity_stattest),
+        (PSI, "PSI", psi_stattest),
+    ):
+        register_stattest(StatTest(name, title, [ColumnType.Categorical]), test)

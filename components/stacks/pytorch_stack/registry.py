@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import onnx
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import Schema, TensorSpec
 
 from components.contract.errors import EvidenceError
 from components.lineage.digests import sha256_file
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack.frameworks import versions
 from components.stacks.pytorch_stack.mlflow_store import TrackedRun, registered_name
-from components.stacks.pytorch_stack.onnx_export import MODEL_FILE, OUTPUT
+from components.stacks.pytorch_stack.onnx_export import FEATURES, MODEL_FILE, OUTPUT
 from components.stacks.pytorch_stack.preprocessing import FittedInput, Kind
 
 CHAMPION = "champion"
@@ -79,11 +80,21 @@ def push(
 
 
 def signature(fitted: tuple[FittedInput, ...]) -> ModelSignature:
-    """Columns in, score out; types as ONNX has them. Made from the fit, never from example rows."""
+    """Columns in, scores and features out, as ONNX has them; from the fit, never from rows.
+
+    Tensors and not columns: of a model with columns MLflow flattens every output to one cell a
+    row, and the features are several.
+    """
     inputs = [
-        ColSpec(DataType.string if f.kind is Kind.TEXT else DataType.double, f.name) for f in fitted
+        TensorSpec(np.dtype("str" if f.kind is Kind.TEXT else "float64"), (-1,), f.name)
+        for f in fitted
     ]
-    return ModelSignature(Schema(inputs), Schema([ColSpec(DataType.float, OUTPUT)]))
+    width = sum(f.width for f in fitted)
+    outputs = [
+        TensorSpec(np.dtype("float32"), (-1,), OUTPUT),
+        TensorSpec(np.dtype("float32"), (-1, width), FEATURES),
+    ]
+    return ModelSignature(Schema(inputs), Schema(outputs))
 
 
 def fetch(client: MlflowClient, name: str, version: str, directory: Path) -> PushedModel:

@@ -47,6 +47,12 @@ def mlflow_run(process: ReleaseProcess):
     return found
 
 
+def features_of(process: ReleaseProcess) -> int:
+    """Number of features, as the transform stage recorded it."""
+    (facts,) = [r.body["facts"] for r in process.chain.records() if r.stage == "transform"]
+    return int(facts["features"])
+
+
 def strict_auc(document: clinic.Document) -> None:
     """A policy that random labels cannot pass."""
     document["data_gate"]["drift"]["default"]["at_most"] = 0.9
@@ -136,7 +142,10 @@ def test_mlflow_itself_can_serve_the_model(released: ReleaseProcess) -> None:
     inputs = model_inputs(released.contract, released.candidate)
     assert model.metadata.get_input_schema().input_names() == [i.name for i in inputs]
     raw = read_split(released.dataset, "evaluation", released.contract, inputs)
-    served = model.predict(pd.DataFrame(feeds(raw)))["assay_score"].to_numpy()
+    given = model.predict(pd.DataFrame(feeds(raw)))
+    assert set(given) == {"assay_score", "assay_features"}
+    assert given["assay_features"].shape == (len(raw), features_of(released))
+    served = given["assay_score"]
     judged = pq.read_table(released.artifacts / "predictions.parquet").to_pydict()
     expected = dict(zip(judged["assay_row"], judged["score"], strict=True))
     assert served == pytest.approx([expected[r] for r in raw.rows.to_pylist()], abs=1e-6)
