@@ -106,3 +106,37 @@ def examples_uri(process: ReleaseProcess, tmp_path_factory: pytest.TempPathFacto
     for job in prepare_jobs(artifact, files):
         encode.process(job)
     return artifact.uri
+
+
+@pytest.fixture(scope="session")
+def graph(
+    process: ReleaseProcess, examples_uri: str, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """The clinic's transform graph, fitted on the training records as Transform fits it."""
+    import apache_beam as beam
+    import tensorflow_transform.beam as tft_beam
+    from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
+    from tfx_bsl.tfxio import tf_example_record
+
+    from components.stacks.tfx_stack.beam_options import beam_options
+    from components.stacks.tfx_stack.contract_to_tfmd import compile_inputs
+    from components.stacks.tfx_stack.preprocessing import preprocessing_fn, transform_settings
+
+    target = tmp_path_factory.mktemp("transform") / "graph"
+    schema = compile_inputs(process.contract, process.candidate)
+    settings = transform_settings(process)
+    source = tf_example_record.TFExampleRecord(
+        f"{examples_uri}/Split-train/*", schema=schema, telemetry_descriptors=["test"]
+    )
+    with (
+        beam.Pipeline(argv=beam_options(())) as pipeline,
+        tft_beam.Context(temp_dir=str(tmp_path_factory.mktemp("beam"))),
+    ):
+        rows = pipeline | source.BeamSource()
+        config = source.TensorAdapterConfig()
+        fitted = (rows, config) | tft_beam.AnalyzeDataset(
+            lambda inputs: preprocessing_fn(inputs, settings)
+        )
+        _ = fitted | tft_beam.WriteTransformFn(str(target))
+    metadata_io.write_metadata(dataset_metadata.DatasetMetadata(schema), str(target / "metadata"))
+    return str(target)

@@ -11,22 +11,27 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics import stats_impl
+from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.components.distribution_validator.executor import Executor
 from tfx.types import standard_artifacts
 
 from components.checks.drift import drift_findings as referee_drift
 from components.checks.measurement import Finding, Status
+from components.contract.clauses import Clause, ClauseKind
 from components.contract.policy import DriftStatistic
 from components.profile.compute import profile_files, quantile_edges
 from components.stacks.process import ReleaseProcess
 from components.stacks.tfx_stack import data_gate_findings as gate
+from components.stacks.tfx_stack.comparison_anomalies import drift_findings, row_ratio_findings
 from components.stacks.tfx_stack.contract_to_tfmd import (
+    claimed_clauses,
     compared_columns,
     compile_drift,
     compile_schema,
 )
 from components.stacks.tfx_stack.example_columns import to_lists
 from components.stacks.tfx_stack.parquet_example_gen import BASELINE, CURRENT, span_columns
+from components.stacks.tfx_stack.schema_anomalies import kinds_of, schema_findings
 from components.stacks.tfx_stack.statistics_options import statistics_options
 from tests import clinic
 
@@ -48,22 +53,22 @@ def _limits(document: clinic.Document) -> None:
         "ward": {"statistic": "l_infinity", "at_most": 0.2},
         "smoker": {"statistic": "psi", "at_most": 0.2},
     }
+    document["data_gate"]["row_ratio"] = {"at_least": 1.5, "at_most": 3}
 
 
 def _statistics(process: ReleaseProcess, directory: Path) -> Any:
     """What StatisticsGen leaves of the two spans."""
     data, policy = process.dataset, process.policy.data_gate
-    files = {
-        BASELINE: data.files(spans=policy.baseline_spans),
-        CURRENT: data.files(spans=policy.current_spans),
-    }
+    files = dict(zip((BASELINE, CURRENT), data.sides(policy), strict=True))
     columns = span_columns(process, files[BASELINE])
-    options = statistics_options(process.policy)
+    options = statistics_options(process.contract, process.policy)
     options.schema = compile_schema(process.contract, process.policy).schema
     for split, parts in files.items():
-        table = pa.concat_tables(pq.read_table(f) for f in parts).combine_chunks()
+        # Without files, the schema of any: no rows, as StatisticsGen sees an empty split.
+        table = pa.concat_tables(pq.read_table(f) for f in parts or data.files()).combine_chunks()
         (batch,) = table.to_batches()
-        found = stats_impl.generate_statistics_in_memory(to_lists(batch, columns), options)
+        rows = to_lists(batch.slice(0, batch.num_rows if parts else 0), columns)
+        found = stats_impl.generate_statistics_in_memory(rows, options)
         target = directory / f"Split-{split}" / "FeatureStats.pb"
         target.parent.mkdir(parents=True)
         target.write_bytes(found.SerializeToString())
@@ -72,8 +77,8 @@ def _statistics(process: ReleaseProcess, directory: Path) -> Any:
     return artifact
 
 
-def _native(process: ReleaseProcess, directory: Path) -> list[Finding]:
-    """Drift as the stock DistributionValidator finds it, read as findings."""
+def _compared(process: ReleaseProcess, directory: Path) -> tuple[Any, dict[str, int]]:
+    """What the stock DistributionValidator leaves, and the rows on either side."""
     statistics = _statistics(process, directory / "statistics")
     anomalies = standard_artifacts.ExampleAnomalies()
     anomalies.uri = str(directory / "anomalies")
@@ -86,14 +91,20 @@ def _native(process: ReleaseProcess, directory: Path) -> list[Finding]:
         },
     )
     found = gate.read_anomalies(anomalies.uri, f"SplitPair-{CURRENT}_{BASELINE}")
-    rows = gate.read_row_counts(statistics.uri, (BASELINE, CURRENT))
-    compared = compared_columns(process.contract, process.policy)
-    return gate.drift_findings(found, compared, rows, process.policy.data_gate)
+    return found, gate.read_row_counts(statistics.uri, (BASELINE, CURRENT))
+
+
+def _native(process: ReleaseProcess, directory: Path) -> list[Finding]:
+    """Drift and row ratio as the stock DistributionValidator finds them, read as findings."""
+    found, rows = _compared(process, directory)
+    sides: dict[str, Any] = {}
+    findings = gate.data_gate_findings(sides, found, rows, process.contract, process.policy)
+    return [f for f in findings if f.rule.startswith(("drift:", "row_ratio:"))]
 
 
 def _referee(process: ReleaseProcess) -> dict[str, Finding]:
-    data, policy = process.dataset, process.policy.data_gate
-    before, after = (data.files(spans=s) for s in (policy.baseline_spans, policy.current_spans))
+    policy = process.policy.data_gate
+    before, after = process.dataset.sides(policy)
     edges = quantile_edges(before, process.contract, policy.bins)
     current, baseline = (
         profile_files(f, process.contract, edges, max_categories=policy.max_categories)
@@ -119,7 +130,31 @@ def test_drift_is_the_referees_drift(drifted: ReleaseProcess, tmp_path: Path) ->
         assert finding.measurement.value == pytest.approx(theirs.measurement.value, abs=1e-9)
         assert finding.status is theirs.status
     failed = {f.rule for f in native if f.status is Status.FAIL}
-    assert failed == {"drift:cost", "drift:ward", "drift:sex"}
+    assert failed == {"drift:cost", "drift:ward", "drift:sex", "row_ratio:least"}
+
+
+@pytest.mark.parametrize(("rule", "reported"), [("row_ratio:least", 1), ("row_ratio:most", 0)])
+def test_a_row_ratio_is_tfdvs_own_finding(
+    drifted: ReleaseProcess, tmp_path: Path, rule: str, reported: int
+) -> None:
+    """TFDV reports the ratio that is broken; its silence about a file that is not there is none."""
+    found, rows = _compared(drifted, tmp_path)
+    kinds = kinds_of(found.dataset_anomaly_info)
+    assert kinds == ["COMPARATOR_LOW_NUM_EXAMPLES"]
+    policy = drifted.policy.data_gate
+    (finding,) = row_ratio_findings(found, [rule], rows[BASELINE], rows[CURRENT], policy)
+    assert finding.status is (Status.FAIL if reported else Status.PASS)
+    for anomalies, baseline in ((None, rows[BASELINE]), (found, 0)):
+        (unknown,) = row_ratio_findings(anomalies, [rule], baseline, rows[CURRENT], policy)
+        assert unknown.status is Status.INCONCLUSIVE
+
+
+def test_a_ratio_that_tfdv_breaks_fails_whatever_its_counts_say(drifted: ReleaseProcess) -> None:
+    anomalies = anomalies_pb2.Anomalies()
+    anomalies.dataset_anomaly_info.reason.add(type="COMPARATOR_HIGH_NUM_EXAMPLES")
+    policy = drifted.policy.data_gate
+    (found,) = row_ratio_findings(anomalies, ["row_ratio:most"], 100, 100, policy)
+    assert found.status is Status.FAIL
 
 
 def test_without_a_baseline_drift_is_unknown(drifted: ReleaseProcess, tmp_path: Path) -> None:
@@ -132,23 +167,87 @@ def test_without_a_baseline_drift_is_unknown(drifted: ReleaseProcess, tmp_path: 
     compared = compared_columns(drifted.contract, drifted.policy)
     rows = {BASELINE: 400, CURRENT: 400}
     for anomalies in (alone, None):
-        found = gate.drift_findings(anomalies, compared, rows, drifted.policy.data_gate)
+        found = drift_findings(anomalies, compared, rows, drifted.policy.data_gate)
         assert {f.status for f in found} == {Status.INCONCLUSIVE}
         assert len(found) == len(compared)
 
 
 def test_few_rows_are_unknown(drifted: ReleaseProcess) -> None:
     rows = {BASELINE: drifted.policy.data_gate.min_rows - 1, CURRENT: 400}
-    found = gate.drift_findings(
+    found = drift_findings(
         None, {"cost": DriftStatistic.JENSEN_SHANNON}, rows, drifted.policy.data_gate
     )
     assert [f.status for f in found] == [Status.INCONCLUSIVE]
     assert "9 rows on one side" in found[0].reason
 
 
-def test_a_schema_that_was_not_checked_is_unknown(tmp_path: Path) -> None:
-    missing = gate.read_anomalies(str(tmp_path), "Split-current")
-    assert [f.status for f in gate.schema_findings(missing, "current")] == [Status.INCONCLUSIVE]
+_RULES = (Clause(ClauseKind.NULLS, "age"), Clause(ClauseKind.RANGE, "age"))
+
+
+def _anomalies(column: str = "", *kinds: str) -> Any:
+    found = anomalies_pb2.Anomalies()
+    for kind in kinds:
+        found.anomaly_info[column].reason.add(type=kind, description="value 123-45-6789 seen")
+    return found
+
+
+def _statuses(**sides: Any) -> dict[str, tuple[str, str]]:
+    return {f.rule: (str(f.status), f.reason) for f in schema_findings(sides, _RULES)}
+
+
+def test_the_worst_side_counts_and_is_named() -> None:
+    wrong = _anomalies("age", "FLOAT_TYPE_BIG_FLOAT")
+    found = _statuses(baseline=_anomalies(), current=wrong)
+    assert found == {
+        "nulls:age": ("PASS", "TFDV finds nulls:age kept in baseline and current"),
+        "range:age": ("FAIL", "TFDV finds range:age broken in current (float_type_big_float)"),
+    }
+    both = _statuses(baseline=wrong, current=wrong)
+    assert "baseline (float_type_big_float); current (float" in both["range:age"][1]
+
+
+def test_a_side_that_was_not_validated_leaves_its_rules_unknown() -> None:
+    no_rows_seen = _anomalies()
+    no_rows_seen.data_missing = True
+    for unseen in (None, no_rows_seen):
+        found = _statuses(baseline=unseen, current=_anomalies("age", "FLOAT_TYPE_BIG_FLOAT"))
+        assert found["nulls:age"][0] == "INCONCLUSIVE"
+        assert "statistics of baseline" in found["nulls:age"][1]
+        assert found["range:age"][0] == "FAIL", "what another side breaks stays broken"
+    assert {s for s, _ in _statuses().values()} == {"INCONCLUSIVE"}, "no side has rows"
+    assert [f.status for f in schema_findings({"current": None}, [])] == [Status.INCONCLUSIVE]
+
+
+def test_no_anomaly_is_dropped() -> None:
+    """Every kind that TFDV has closes the gate, under a claimed rule or under the column's."""
+    kinds: list[str] = anomalies_pb2.AnomalyInfo.Type.keys()
+    assert len(kinds) > 50
+    for kind in kinds:
+        for column in ("age", "other"):
+            found = schema_findings({"current": _anomalies(column, kind)}, _RULES)
+            failed = [f for f in found if f.status is Status.FAIL]
+            assert len(failed) == 1, kind
+            assert failed[0].rule.endswith(f":{column}")
+            assert kind.lower() in failed[0].reason
+            assert "123-45-6789" not in failed[0].reason
+        anomalies = anomalies_pb2.Anomalies()
+        anomalies.dataset_anomaly_info.reason.add(type=kind)
+        assert [f.rule for f in schema_findings({"current": anomalies}, _RULES)][2:] == [
+            "schema:rows"
+        ]
+
+
+def test_an_anomaly_of_an_unclaimed_clause_is_its_columns() -> None:
+    (domain,) = [c for c in _RULES if c.kind is ClauseKind.RANGE]
+    found = schema_findings({"current": _anomalies("age", "FEATURE_TYPE_NOT_PRESENT")}, [domain])
+    assert {f.rule: f.status for f in found} == {
+        "range:age": Status.PASS,
+        "schema:age": Status.FAIL,
+    }
+
+
+def test_statistics_that_are_not_there_have_no_rows(tmp_path: Path) -> None:
+    assert gate.read_anomalies(str(tmp_path), "Split-current") is None
     assert gate.read_row_counts(str(tmp_path), ("current",)) == {"current": 0}
 
 
@@ -161,10 +260,40 @@ def test_no_value_of_the_data_is_in_a_finding(drifted: ReleaseProcess, tmp_path:
         ]
 
     contract = clinic.contract(tmp_path, narrow)
-    schema = compile_schema(contract, clinic.policy(tmp_path, contract)).schema
+    policy = clinic.policy(tmp_path, contract)
+    schema = compile_schema(contract, policy).schema
     statistics = _statistics(drifted, tmp_path / "statistics")
     current = tfdv.load_stats_binary(f"{statistics.uri}/Split-{CURRENT}/FeatureStats.pb")
     anomalies = tfdv.validate_statistics(current, schema)
     assert any(" A " in r.description for i in anomalies.anomaly_info.values() for r in i.reason)
-    (ward,) = [f for f in gate.schema_findings(anomalies, CURRENT) if f.rule.endswith(":ward")]
-    assert ward.reason == "ward breaks the schema in current: enum_type_unexpected_string_values"
+    found = schema_findings({CURRENT: anomalies}, claimed_clauses(contract, policy))
+    (ward,) = [f for f in found if f.rule == "domain:ward"]
+    assert ward.status is Status.FAIL
+    assert ward.reason.endswith("broken in current (enum_type_unexpected_string_values)")
+
+
+def test_a_first_release_validates_the_current_side_alone(
+    make_process: MakeProcess, tmp_path: Path
+) -> None:
+    """No baseline: the validators still run, drift passes unjudged, and the schema is judged."""
+
+    def first(document: clinic.Document) -> None:
+        clinic.first_release(document)
+        document["data_gate"]["drift"]["columns"] = {"cost": {"statistic": "psi", "at_most": 0.2}}
+
+    process = make_process(contract_change=None, policy_change=first, rows=clinic.rows(people=50))
+    comparison, rows = _compared(process, tmp_path)
+    assert rows == {BASELINE: 0, CURRENT: 100}
+    contract, policy = process.contract, process.policy
+    schema = compile_schema(contract, policy).schema
+    current = tfdv.load_stats_binary(str(tmp_path / f"statistics/Split-{CURRENT}/FeatureStats.pb"))
+    sides = {CURRENT: tfdv.validate_statistics(current, schema)}
+    found = gate.data_gate_findings(sides, comparison, rows, contract, policy)
+    assert {f.status for f in found} == {Status.PASS}
+    assert {f.rule for f in found} == {c.rule for c in claimed_clauses(contract, policy)}
+    reasons = {f.rule: f.reason for f in found}
+    assert "declares a first release" in reasons["drift:ward"]
+    assert "row_count:least" in reasons
+    assert "drift:cost" not in reasons, "TFDV has no PSI, release or not"
+    unseen = gate.data_gate_findings({CURRENT: None}, None, rows, contract, policy)
+    assert Status.INCONCLUSIVE in {f.status for f in unseen}

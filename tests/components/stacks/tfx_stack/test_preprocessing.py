@@ -2,64 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 import tensorflow_transform as tft
-import tensorflow_transform.beam as tft_beam
-from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
-from tfx_bsl.tfxio import tf_example_record
 
 from components.checks import preprocessing as referee
 from components.contract.features import model_inputs
 from components.datasets.canonical import ROW_COLUMN
 from components.stacks.process import ReleaseProcess
-from components.stacks.tfx_stack.beam_options import beam_options
-from components.stacks.tfx_stack.contract_to_tfmd import compile_inputs
 from components.stacks.tfx_stack.preprocessing import (
     feature_layout,
     input_columns,
-    preprocessing_fn,
-    transform_settings,
 )
 from components.stacks.tfx_stack.serving import write_features
-
-MakeProcess = Callable[..., ReleaseProcess]
-
-
-def fitted_graph(process: ReleaseProcess, examples_uri: str, target: Path) -> str:
-    """The transform graph, fitted on the training records as Transform fits it."""
-    schema = compile_inputs(process.contract, process.candidate)
-    settings = transform_settings(process)
-    source = tf_example_record.TFExampleRecord(
-        f"{examples_uri}/Split-train/*", schema=schema, telemetry_descriptors=["test"]
-    )
-    with (
-        beam.Pipeline(argv=beam_options(())) as pipeline,
-        tft_beam.Context(temp_dir=tempfile.mkdtemp(dir=target.parent)),
-    ):
-        rows = pipeline | source.BeamSource()
-        config = source.TensorAdapterConfig()
-        fitted = (rows, config) | tft_beam.AnalyzeDataset(
-            lambda inputs: preprocessing_fn(inputs, settings)
-        )
-        _ = fitted | tft_beam.WriteTransformFn(str(target))
-    metadata_io.write_metadata(dataset_metadata.DatasetMetadata(schema), str(target / "metadata"))
-    return str(target)
-
-
-@pytest.fixture(scope="module")
-def graph(
-    process: ReleaseProcess, examples_uri: str, tmp_path_factory: pytest.TempPathFactory
-) -> str:
-    """The clinic's transform graph."""
-    return fitted_graph(process, examples_uri, tmp_path_factory.mktemp("tft") / "graph")
 
 
 def _referees(process: ReleaseProcess, rows: pa.Table) -> np.ndarray:
