@@ -74,7 +74,7 @@ def train_model(process: ReleaseProcess) -> StageResult:
     scores = artifacts.save_scores(
         native_path(process, "trained-scores.parquet"),
         evaluation.rows,
-        _scores_in_memory(model, evaluation),
+        scores_in_memory(model, evaluation),
     )
     weights = artifacts.save_weights(native_path(process, "weights.safetensors"), model)
     serving = save_onnx(export_onnx(model), native_path(process, MODEL_FILE))
@@ -133,7 +133,8 @@ def _read(process: ReleaseProcess, split: str) -> RawSplit:
     return read_split(process.dataset, split, process.contract, inputs)
 
 
-def _scores_in_memory(model: RiskModel, raw: RawSplit) -> npt.NDArray[np.float64]:
+def scores_in_memory(model: RiskModel, raw: RawSplit) -> npt.NDArray[np.float64]:
+    """Scores of the torch network by the path that training uses, shape (n,)."""
     with torch.inference_mode():
         scores = model.eval()(*module_inputs(raw, model.preprocessing.fitted))
     return scores.numpy().astype(np.float64)

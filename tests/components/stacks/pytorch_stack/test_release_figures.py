@@ -87,7 +87,7 @@ def test_every_limit_is_compiled_and_the_weaker_test_is_listed(policy) -> None:
     compiled = mlflow_limits.compile_to_mlflow(policy)
     assert [limit.id for limit, _ in compiled.thresholds] == ["auc", "tpr", "tpr-age"]
     assert [t.greater_is_better for _, t in compiled.thresholds] == [True, False, False]
-    assert [n.rule for n in compiled.not_expressible] == ["tpr", "tpr-age"]
+    assert [n.rule for n in compiled.unexpressed] == ["tpr", "tpr-age"]
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from onnx import numpy_helper
 
 from components.checks import preprocessing as referee
+from components.checks.measurement import Finding, Status
+from components.checks.serving_skew import compare
 from components.contract.errors import EvidenceError, ProcessError
 from components.contract.features import ModelInput, model_inputs
 from components.lineage.digests import sha256_file
-from components.stacks.pytorch_stack import artifacts
+from components.stacks.pytorch_stack import artifacts, onnx_scoring
+from components.stacks.pytorch_stack.model_stages import scores_in_memory
 from components.stacks.pytorch_stack.network import RiskModel, build_network
 from components.stacks.pytorch_stack.onnx_export import export_onnx, save_onnx
 from components.stacks.pytorch_stack.onnx_scoring import OnnxScorer
@@ -187,3 +191,54 @@ def test_integers_that_float64_cannot_hold_are_refused_without_being_told() -> N
     with pytest.raises(ProcessError, match=r"column codes holds integers beyond 2\*\*53") as told:
         _number_tensor("codes", pa.chunked_array([pa.array([2**53 + 1])]))
     assert "9007199254740993" not in repr(told.value)
+
+
+def shifted(model: onnx.ModelProto) -> onnx.ModelProto:
+    """An export whose preprocessing subtracts other means than training does."""
+    changed = onnx.ModelProto.FromString(model.SerializeToString())
+    (mean,) = [i for i in changed.graph.initializer if i.name.endswith("preprocessing.mean")]
+    mean.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(mean) + 3.0, mean.name))
+    return changed
+
+
+def skew(model: RiskModel, raw: RawSplit, served: Path, folder: Path) -> dict[str, Finding]:
+    """The referee's findings on training's own figures and those of an exported file."""
+    with torch.inference_mode():
+        features = model.preprocessing(*module_inputs(raw, model.preprocessing.fitted)).numpy()
+    scorer = OnnxScorer(served, sha256_file(served))
+    trained = {
+        "features": artifacts.save_features(folder / "f.parquet", raw.rows, features),
+        "score": artifacts.save_scores(
+            folder / "s.parquet", raw.rows, scores_in_memory(model, raw)
+        ),
+    }
+    exported = {
+        "features": artifacts.save_features(folder / "of.parquet", raw.rows, scorer.features(raw)),
+        "score": artifacts.save_scores(folder / "os.parquet", raw.rows, scorer.score(raw)),
+    }
+    return {k: compare(k, trained[k], exported[k], at_most=1e-5, unit="1") for k in trained}
+
+
+def test_a_right_export_computes_what_training_computes(
+    model: RiskModel, raw: RawSplit, exported: Path, tmp_path: Path
+) -> None:
+    found = skew(model, raw, exported, tmp_path)
+    assert {f.status for f in found.values()} == {Status.PASS}
+
+
+def test_a_mismatched_export_shows_in_features_and_scores(
+    model: RiskModel, raw: RawSplit, exported: Path, tmp_path: Path
+) -> None:
+    served = save_onnx(shifted(onnx.load(exported)), tmp_path / "shifted.onnx")
+    found = skew(model, raw, served, tmp_path)
+    assert {f.status for f in found.values()} == {Status.FAIL}
+
+
+def test_features_are_asked_for_in_slices_like_scores(
+    module: Preprocessing, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = OnnxScorer(exported, sha256_file(exported))
+    whole = scorer.features(UNSEEN)
+    monkeypatch.setattr(onnx_scoring, "_ROWS_AT_ONCE", 3)
+    assert whole.shape == (4, module.width)
+    assert np.array_equal(scorer.features(UNSEEN), whole)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
+import onnx
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
+from onnx import numpy_helper
 
+from components.contract.clauses import drift_clauses, drifting_columns, schema_clauses
 from components.contract.features import model_inputs
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack import model_stages, registry
@@ -20,6 +25,7 @@ from components.stacks.pytorch_stack.onnx_scoring import OnnxScorer, feeds
 from components.stacks.pytorch_stack.tensors import read_split
 from pipelines import pytorch_pipeline
 from tests import clinic
+from tests.components.stacks.pytorch_stack.conftest import lenient
 
 NAME = registered_name("clinic")
 PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".npy"}
@@ -173,6 +179,84 @@ def test_a_closed_data_gate_stops_everything(make_process, home: Path, released)
     ]  # fmt: skip
     assert mlflow_run(process).data.tags["assay.last_stage"] == "data_gate"
     assert not (process.artifacts / "native" / "model.onnx").exists()
+
+
+def first_release(document: clinic.Document) -> None:
+    """A policy that random rows can pass and that declares that there is no baseline."""
+    lenient(document)
+    clinic.first_release(document)
+
+
+def body_of(process: ReleaseProcess, stage: str) -> dict[str, Any]:
+    """The record of a stage."""
+    (found,) = [r.body for r in process.chain.records() if r.stage == stage]
+    return found
+
+
+def data_gate_report(process: ReleaseProcess) -> dict[str, Any]:
+    """What the native tools of the data gate said."""
+    return json.loads((process.artifacts / "native" / "data-gate.json").read_bytes())
+
+
+def test_the_data_gate_answers_every_clause_or_lists_it(released: ReleaseProcess) -> None:
+    report, body = data_gate_report(released), body_of(released, "data_gate")
+    clauses = {
+        c.rule
+        for c in (
+            *schema_clauses(released.contract),
+            *drift_clauses(released.contract, released.policy.data_gate),
+        )
+    }
+    judged = {f["rule"]: f["status"] for f in body["native"]["findings"]}
+    listed = {u["rule"] for u in report["notExpressible"]}
+    assert set(judged) | listed == clauses
+    assert not set(judged) & listed
+    assert {r["rule"] for r in report["great-expectations"] + report["evidently"]} == set(judged)
+    assert set(report["notExpressible"][0]) == {"rule", "engine", "why"}
+    drifted = {m["slice"]: float(m["value"]) for m in body["nativeMeasurements"]}
+    theirs = {
+        f["rule"].removeprefix("drift:"): float(f["measurement"]["value"])
+        for f in body["referee"]["findings"]
+        if f["rule"].startswith("drift:")
+    }
+    assert drifted == pytest.approx(theirs, rel=1e-9)
+    assert min(drifted.values()) > 0
+
+
+def test_a_first_release_is_judged_without_a_baseline(make_process, tmp_path: Path) -> None:
+    process = make_process("fair", first_release, home=tmp_path)
+    assert end(process) == "released"
+    report, native = data_gate_report(process), body_of(process, "data_gate")["native"]
+    assert report["evidently"] == []
+    drifted = [f for f in native["findings"] if f["rule"].startswith("drift:")]
+    assert [f["rule"] for f in drifted] == [
+        f"drift:{c}" for c in drifting_columns(process.contract)
+    ]
+    assert all("declares a first release" in f["reason"] for f in drifted)
+    summary = json.loads((process.artifacts / "native" / "statistics.json").read_bytes())
+    assert set(summary) == {"current"}
+    assert summary["current"]["rows"] == sum(
+        process.dataset.rows(s) for s in ("train", "validation", "evaluation")
+    )
+
+
+def test_an_export_that_computes_something_else_is_blocked(
+    make_process, home: Path, released: ReleaseProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = model_stages.export_onnx
+
+    def shifted(model) -> onnx.ModelProto:
+        exported = honest(model)
+        (mean,) = [i for i in exported.graph.initializer if i.name.endswith("preprocessing.mean")]
+        mean.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(mean) + 300.0, mean.name))
+        return exported
+
+    monkeypatch.setattr(model_stages, "export_onnx", shifted)
+    process = make_process("fair", home=home)
+    assert end(process) == "blocked"
+    findings = body_of(process, "release_gate")["referee"]["findings"]
+    failed = {f["rule"] for f in findings if f["status"] == "FAIL"}
+    assert failed == {"skew:features", "skew:score"}
 
 
 def test_scores_that_change_at_serving_never_get_the_alias(
