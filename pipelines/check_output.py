@@ -80,13 +80,13 @@ def junit(checked: Checked) -> bytes:
     """JUnit XML: a test case a finding; FAIL is a failure, INCONCLUSIVE an error."""
     findings = checked.verdict.findings
     counts = {s: sum(f.status is s for f in findings) for s in Status}
-    figures = {
+    figures: dict[str, str] = {
         "tests": str(len(findings)),
         "failures": str(counts[Status.FAIL]),
         "errors": str(counts[Status.INCONCLUSIVE]),
     }
-    root = ElementTree.Element("testsuites", name="assay check", **figures)
-    suite = ElementTree.SubElement(root, "testsuite", name=checked.contract.name, **figures)
+    root = ElementTree.Element("testsuites", {"name": "assay check", **figures})
+    suite = ElementTree.SubElement(root, "testsuite", {"name": checked.contract.name, **figures})
     properties = ElementTree.SubElement(suite, "properties")
     for name, value in (
         ("assay", metadata.version("assay")),
@@ -105,7 +105,8 @@ def junit(checked: Checked) -> bytes:
             kind = "failure" if finding.status is Status.FAIL else "error"
             ElementTree.SubElement(case, kind, message=_xml_text(finding.reason))
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written
 
 
 def _xml_text(text: str) -> str:

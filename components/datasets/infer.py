@@ -85,7 +85,7 @@ def infer_contract(data: Path, wishes: Wishes, path: str) -> str:
     texts = _contract(wishes, tuple(_text(n, wishes) for n in types))
     with open_rows(texts, source) as rows:
         columns = tuple(
-            replace(c, logical_type=kind, categorical=kind not in _NUMERIC)
+            replace(c, logical_type=kind, categorical=kind not in _NUMERIC or c.role is Role.LABEL)
             for c in texts.columns
             for kind in [_type(c.name, types[c.name], rows)]
         )
@@ -94,7 +94,7 @@ def infer_contract(data: Path, wishes: Wishes, path: str) -> str:
         profile = profile_rows(rows, typed, {}, max_categories=MOST_CATEGORIES)
         unique = {c.name for c in columns if profile.rows > 1 and _is_unique(rows, c.name)}
         codes = {c.name: _distinct(rows, c.name) for c in columns if _CODE.search(c.name)}
-    _require_positive(wishes, typed, profile.columns[wishes.label], source)
+    _require_positive(wishes, profile.columns[wishes.label], source)
     document = _document(wishes, source, path, profile.rows)
     document["schema"][0]["properties"] = [
         _property(c, profile.columns[c.name], wishes, c.name in unique, codes.get(c.name))
@@ -153,24 +153,13 @@ def _distinct(rows: TypedRows, name: str) -> int:
     return int(rows.one(f"count(DISTINCT {quote(name)})")[0])
 
 
-def _require_positive(
-    wishes: Wishes, contract: Contract, label: ColumnProfile, source: RowSource
-) -> None:
-    held = label.counts
-    numeric = contract.label.logical_type in _NUMERIC
-    if held is not None and wishes.positive not in held:
+def _require_positive(wishes: Wishes, label: ColumnProfile, source: RowSource) -> None:
+    if label.counts is None or wishes.positive not in label.counts:
         raise InputError(
-            f"no row has that label in {wishes.label}",
+            f"no row has that label in {wishes.label}, or it has too many values",
             where=source.named,
             expected="--positive with a value as it is written in the data",
         )
-    if numeric:
-        try:
-            float(wishes.positive)
-        except ValueError:
-            raise InputError(
-                "--positive is not a number", where=wishes.label, expected="a number"
-            ) from None
 
 
 def _document(wishes: Wishes, source: RowSource, path: str, rows: int) -> dict[str, Any]:
@@ -215,9 +204,10 @@ def _property(
     if unique and column.role is not Role.ENTITY:
         stated["unique"] = True
     stated["classification"] = column.classification
-    if column.logical_type in _NUMERIC and not identifying and found.minimum is not None:
+    ranged = column.logical_type in _NUMERIC and column.role is not Role.LABEL
+    if ranged and not identifying and found.minimum is not None:
         stated["logicalTypeOptions"] = dict(_range(column, found))
-    values = [] if identifying or column.role is Role.LABEL else _domain(column, found)
+    values = [] if identifying else _domain(column, found)
     if values:
         quality.append(
             {"metric": "invalidValues", "mustBe": 0, "arguments": {"validValues": values}}
@@ -241,12 +231,13 @@ def _scalar(text: str, kind: LogicalType) -> str | int | float | bool:
     return int(text) if kind is LogicalType.INTEGER else float(text) if kind in _NUMERIC else text
 
 
-def _domain(column: Column, found: ColumnProfile) -> list[str]:
-    """Values of text, where there are few and none of them is rare enough to name a person."""
-    if column.logical_type is not LogicalType.STRING or not found.counts:
+def _domain(column: Column, found: ColumnProfile) -> list[str | int | float | bool]:
+    """Values, where there are few and none of them is rare enough to name a person."""
+    if not column.categorical or column.logical_type is LogicalType.BOOLEAN or not found.counts:
         return []
-    rare = min(found.counts.values()) < _SMALL_GROUP
-    return [] if rare or len(found.counts) > MOST_CATEGORIES else sorted(found.counts)
+    if min(found.counts.values()) < _SMALL_GROUP:
+        return []
+    return [_scalar(text, column.logical_type) for text in sorted(found.counts)]
 
 
 def _range(column: Column, found: ColumnProfile) -> Iterator[tuple[str, float]]:

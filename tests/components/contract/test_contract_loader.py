@@ -636,3 +636,90 @@ def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
     path.write_text(path.read_text() + "# a comment\n")
     assert load_contract(path).digest != before
     assert load_contract(path).digest == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# Severities, delimiters, banded spans and guesses
+
+
+def test_severities_are_kept_by_rule(tmp_path: Path) -> None:
+    def change(document: Document) -> None:
+        table_of(document)["quality"] = [
+            {"metric": "rowCount", "mustBeBetween": [1, 9], "severity": "info"},
+            {"metric": "rowCount", "mustBeGreaterThan": 0, "severity": "warning"},
+            {
+                "metric": "duplicateValues",
+                "mustBe": 0,
+                "arguments": {"properties": ["person", "year"]},
+                "severity": "error",
+            },
+        ]
+        column_of(document, "cost")["quality"] = [
+            {
+                "metric": "nullValues",
+                "mustBeLessOrEqualTo": 5,
+                "unit": "percent",
+                "severity": "info",
+            },
+            {"metric": "invalidValues", "mustBe": 0, "arguments": {"validValues": [1.0]}},
+        ]
+
+    assert contract(tmp_path, change).severities == {
+        "row_count:least": "warning",
+        "row_count:most": "info",
+        "unique:person+year": "error",
+        "nulls:cost": "info",
+    }
+
+
+def test_an_unknown_severity_is_refused(tmp_path: Path) -> None:
+    bad = rule("cost", {"metric": "nullValues", "mustBe": 0, "severity": "critical"})
+    assert "severity 'critical' of nullValues; expected one of info, warning, error" in refusal(
+        tmp_path, bad
+    )
+
+
+def _delimiter(text: str) -> Change:
+    ours = [{"property": "assayDelimiter", "value": text, "vendor": "assay"}]
+    return lambda d: d["servers"][0].update(customProperties=ours)
+
+
+def test_a_delimiter_is_one_plain_character(tmp_path: Path) -> None:
+    assert contract(tmp_path).source.delimiter == ","
+    for good in (";", "\t", "|"):
+        assert contract(tmp_path, _delimiter(good)).source.delimiter == good
+    for bad in ("", ";;", '"', "\n", "é"):
+        assert "assayDelimiter is not a delimiter" in refusal(tmp_path, _delimiter(bad))
+
+
+def test_a_span_column_may_have_bands(tmp_path: Path) -> None:
+    banded = contract(tmp_path, ours("year", assayBands={"edges": [2002], "labels": ["a", "b"]}))
+    assert banded.span_label_column == "assay_group_year"
+    assert [c.name for c in banded.grouped] == ["age", "sex", "year"]
+    assert contract(tmp_path).span_label_column == "year"
+    assert [c.name for c in contract(tmp_path).grouped] == ["age", "sex"]
+    bands = {"edges": [1], "labels": ["a", "b"]}
+    assert "assayBands on a column with the role feature" in refusal(
+        tmp_path, ours("cost", assayBands=bands)
+    )
+
+
+def test_a_guess_is_kept_until_a_person_takes_it_away(tmp_path: Path) -> None:
+    guessed = contract(tmp_path, ours("cost", assayConfirm="class guessed"))
+    assert guessed.column("cost").to_confirm == "class guessed"
+    assert contract(tmp_path).column("cost").to_confirm is None
+
+
+def test_a_narrowed_contract_has_only_those_columns(tmp_path: Path) -> None:
+    def key(document: Document) -> None:
+        table_of(document)["quality"] = [
+            {
+                "metric": "duplicateValues",
+                "mustBe": 0,
+                "arguments": {"properties": ["person", "year"]},
+            }
+        ]
+
+    whole = contract(tmp_path, key)
+    assert [c.name for c in whole.narrowed({"year", "person"}).columns] == ["person", "year"]
+    assert whole.narrowed({"year", "person"}).unique_together == (("person", "year"),)
+    assert whole.narrowed({"year"}).unique_together == ()

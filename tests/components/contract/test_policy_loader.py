@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from components.contract.clauses import drift_clauses
 from components.contract.contract import Contract
 from components.contract.errors import InputError
 from components.contract.json_schema import ROOT
 from components.contract.policy import DriftLimit, DriftStatistic, Metric
 from components.contract.policy_loader import load_policy
-from tests.clinic import Change, Document, column_of, contract, policy, table_of
+from tests.clinic import Change, Document, column_of, contract, first_release, policy, table_of
 
 
 def refusal(tmp_path: Path, clinic: Contract, change: Change) -> str:
@@ -242,3 +243,49 @@ def test_a_tolerance_that_tolerates_everything_is_refused(
     tmp_path: Path, clinic: Contract, name: str
 ) -> None:
     assert name in refusal(tmp_path, clinic, put("release_gate", **{name: 5}))
+
+
+# A first release, and rows against the baseline's
+
+
+def test_a_first_release_is_declared_with_grounds(tmp_path: Path, clinic: Contract) -> None:
+    gate = policy(tmp_path, clinic, first_release).data_gate
+    assert gate.first_release == "nothing was ever collected before"
+    assert gate.baseline_spans == gate.current_spans == ()
+    assert policy(tmp_path, clinic).data_gate.first_release is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        put("data_gate", first_release={"grounds": "and a baseline beside it, too"}),
+        put("data_gate", baseline_spans=None),
+        put("data_gate", baseline_spans=None, current_spans=None),
+        put("data_gate", current_spans=None),
+        put("data_gate", baseline_spans=None, current_spans=None, first_release={}),
+        put("data_gate", baseline_spans=None, current_spans=None, first_release={"grounds": "x"}),
+        put("data_gate", row_ratio={}),
+        put("data_gate", row_ratio={"at_least": 0}),
+        put("data_gate", row_ratio={"at_least": 2, "at_most": 1}),
+        put("data_gate", row_ratio={"exactly": 1}),
+    ],
+)
+def test_half_a_declaration_is_refused(tmp_path: Path, clinic: Contract, change: Change) -> None:
+    assert "data_gate" in refusal(tmp_path, clinic, change)
+
+
+def test_row_ratios_are_read(tmp_path: Path, clinic: Contract) -> None:
+    one = policy(tmp_path, clinic, put("data_gate", row_ratio={"at_least": 0.5})).data_gate
+    assert (one.row_ratio_at_least, one.row_ratio_at_most) == (0.5, None)
+    rules = [c.rule for c in drift_clauses(clinic, one)]
+    assert rules[0] == "row_ratio:least"
+    assert "row_ratio:most" not in rules
+
+
+def test_spans_need_a_span_column(tmp_path: Path) -> None:
+    def without_span(document: Document) -> None:
+        column_of(document, "year")["customProperties"][0]["value"] = "excluded"
+
+    clinic = contract(tmp_path, without_span)
+    assert "has no span column; expected first_release" in refusal(tmp_path, clinic, put())
+    assert policy(tmp_path, clinic, first_release).data_gate.first_release

@@ -167,6 +167,15 @@ def _another_model(stack: PlainStack, result: StageResult) -> StageResult:
     return changed_outputs(result, serving_model=path)
 
 
+def _skewed_export(stack: PlainStack, result: StageResult) -> StageResult:
+    return changed_outputs(result, features=stack.features("bad.parquet", shift=0.01))
+
+
+def _other_network(stack: PlainStack, result: StageResult) -> StageResult:
+    bad = stack.predictions(np.clip(stack.scores() + 0.001, 0, 1), "bad.parquet")
+    return changed_outputs(result, scores=bad)
+
+
 def _other_scores(stack: PlainStack, result: StageResult) -> StageResult:
     bad = stack.predictions(np.clip(stack.scores() + 0.001, 0, 1), "bad.parquet")
     return changed_outputs(result, predictions=bad)
@@ -193,6 +202,12 @@ def _other_scores(stack: PlainStack, result: StageResult) -> StageResult:
             "native minus referee roc_auc is not a number",
         ),
         (Stage.RELEASE_GATE, _silent, "INCONCLUSIVE", "no figure of roc_auc"),
+        (
+            Stage.RELEASE_GATE,
+            _skewed_export,
+            "FAIL",
+            "largest difference of features between training and serving 0.01",
+        ),
         (Stage.PUSH, _another_model, "FAIL", "is not the model that was judged"),
         (Stage.SCORE, _other_scores, "FAIL", "largest score difference at serving 0.001"),
     ],
@@ -332,3 +347,52 @@ def test_features_of_some_rows_only_are_a_malfunction(home: Path) -> None:
     process = start(home, "mitigated")
     with pytest.raises(ProcessError, match="other rows than the evaluation split"):
         PlainStack(process, {Stage.TRANSFORM: one_row}).run()
+
+
+def test_an_export_that_scores_otherwise_than_training_closes_the_release_gate(
+    home: Path, lenient: Path
+) -> None:
+    process = start(home, "mitigated", policy=lenient)
+    assert PlainStack(process, {Stage.TRAIN: _other_network}).run() == "blocked"
+    gate = record(process, "release_gate")
+    failed = [f for f in gate["referee"]["findings"] if f["status"] == "FAIL"]
+    assert [f["rule"] for f in failed] == ["skew:score"]
+    assert float(failed[0]["measurement"]["value"]) == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize("name", ["transform-features", "train-scores"])
+def test_what_training_left_cannot_be_changed_before_the_gate(
+    home: Path, lenient: Path, name: str
+) -> None:
+    def tamper(stack: PlainStack, result: StageResult) -> StageResult:
+        path = stack.process.artifacts / f"{name}.parquet"
+        pq.write_table(pq.read_table(path).slice(1), path)
+        return result
+
+    process = start(home, "mitigated", policy=lenient)
+    with pytest.raises(EvidenceError, match=f"{name}.parquet is not what stage"):
+        PlainStack(process, {Stage.RELEASE_GATE: tamper}).run()
+
+
+def _first_release(path: Path) -> Path:
+    text = PILOT.read_text().replace("at_most: 0.2", "at_most: 0.9")
+    spans = [s for s in text.splitlines() if s.strip().startswith(("baseline_spans", "current_sp"))]
+    assert len(spans) == 2
+    text = text.replace(spans[0], "  first_release: {grounds: this insurer has no earlier data}")
+    path.write_text(text.replace(spans[1] + "\n", ""))
+    return path
+
+
+def test_a_declared_first_release_opens_once_and_says_so(tmp_path: Path) -> None:
+    policy = _first_release(tmp_path / "first.yaml")
+    first = start(tmp_path, "mitigated", policy=policy)
+    assert PlainStack(first).run() == "released"
+    reasons = {f["rule"]: f["reason"] for f in record(first, "data_gate")["referee"]["findings"]}
+    assert reasons["first_release"].endswith("this insurer has no earlier data")
+    assert "declares a first release" in reasons["drift:income"]
+    assert not (first.artifacts / "profile-baseline.json").exists()
+    second = start(tmp_path, "mitigated", policy=policy)
+    assert PlainStack(second).run() == "blocked"
+    gate = record(second, "data_gate")
+    assert gate["verdict"]["status"] == "INCONCLUSIVE"
+    assert "a first release, 1 stand already" in gate["verdict"]["reason"]
