@@ -34,15 +34,15 @@ def read_frame(files: Sequence[Path], columns: Sequence[str]) -> pd.DataFrame:
 def analysis_frame(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     """The frame as Evidently's summaries need it: numbers as float64, everything else as text.
 
-    Nulls of numeric columns are NaN; of the others they are None, and counted as missing.
+    Nulls are NaN in either, which Evidently counts as missing.
     """
     prepared: dict[str, object] = {}
     for name in rows.columns:
         if is_numeric(contract.column(name)):
             prepared[name] = _doubles(rows[name])
         else:
-            # Plain objects: Evidently knows a missing cell by None or NaN.
-            prepared[name] = rows[name].astype("string").to_numpy(dtype=object, na_value=None)
+            # Plain objects: Evidently does not take pandas' own text type for categories.
+            prepared[name] = rows[name].astype("string").to_numpy(object, na_value=float("nan"))
     return pd.DataFrame(prepared)
 
 
@@ -89,7 +89,5 @@ def _texts(values: pd.Series) -> npt.NDArray[np.object_]:
 
 
 def _doubles(values: pd.Series) -> npt.NDArray[np.float64]:
-    doubles: npt.NDArray[np.float64] = values.astype("Float64").to_numpy(
-        "float64", na_value=float("nan")
-    )
-    return doubles
+    numbers = values.astype("Float64").to_numpy("float64", na_value=float("nan"))
+    return np.asarray(numbers, dtype=np.float64)

@@ -220,7 +220,7 @@ def test_the_data_gate_answers_every_clause_or_lists_it(released: ReleaseProcess
         if f["rule"].startswith("drift:")
     }
     assert drifted == pytest.approx(theirs, rel=1e-9)
-    assert min(drifted.values()) > 0
+    assert max(drifted.values()) > 0.001
 
 
 def test_a_first_release_is_judged_without_a_baseline(make_process, tmp_path: Path) -> None:
