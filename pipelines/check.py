@@ -15,7 +15,7 @@ from components.contract.contract import Contract
 from components.contract.errors import InputError
 from components.contract.policy import DataGatePolicy, Policy
 from components.datasets.canonical import NO_SPAN
-from components.datasets.sources import RowSource, open_source, require_columns, source_columns
+from components.datasets.sources import RowSource, open_source, require_columns
 from components.datasets.typed_rows import open_rows
 from components.profile.compute import Edges, TypedRows, edges_of, profile_rows
 from components.profile.profile import Profile
@@ -121,7 +121,7 @@ def check(
 def _columns(contract: Contract, source: RowSource) -> tuple[Contract, set[str]]:
     """The contract of the columns that are there, and the names of those that are not."""
     names = {c.name for c in contract.columns}
-    held = names & set(source_columns(source))
+    held = names & set(source.types)
     if not held:
         require_columns(contract, source)
     return contract.narrowed(held), names - held

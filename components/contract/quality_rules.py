@@ -7,6 +7,7 @@ to the last key is refused.
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from components.contract.errors import InputError
@@ -198,7 +199,8 @@ def _null_limit(rule: DataQuality, where: str) -> float:
         return 0.0
     most = rule.mustBeLessOrEqualTo
     if rule.unit == "percent" and most is not None and 0 <= most <= 100:
-        return float(most) / 100
+        # By decimals: 0.57 / 100 in floats is a little less than 0.0057.
+        return float(Decimal(str(most)) / 100)
     raise unsupported(
         rule, where, "mustBe: 0, or mustBeLessOrEqualTo from 0 to 100 with unit: percent"
     )

@@ -17,7 +17,7 @@ import yaml
 
 from components.contract.contract import IDENTIFIER, Column, Contract, LogicalType, Role, Source
 from components.contract.errors import InputError
-from components.datasets.sources import RowSource, column_types, open_source
+from components.datasets.sources import RowSource, open_source
 from components.datasets.typed_rows import open_rows
 from components.profile.compute import TypedRows, profile_rows
 from components.profile.profile import ColumnProfile
@@ -76,7 +76,7 @@ def infer_contract(data: Path, wishes: Wishes, path: str) -> str:
             the positive label.
     """
     source = open_source(_contract(wishes, ()), data)
-    types = column_types(source)
+    types = source.types
     named = (wishes.label, wishes.entity, *wishes.protected, *filter(None, [wishes.span]))
     if unknown := [n for n in named if n not in types]:
         raise InputError(

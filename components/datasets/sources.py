@@ -7,9 +7,9 @@ a cell that is not of its contract's type is counted and never guessed at.
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -24,12 +24,16 @@ _KINDS = ("csv", "parquet")
 
 @dataclass(frozen=True, slots=True)
 class RowSource:
-    """SQL that yields the rows, and the files whose bytes they come from."""
+    """SQL that yields the rows, and the files whose bytes they come from.
+
+    ``types`` maps each column, in order, to DuckDB's type of it. ``typed`` says whether the columns
+    carry types of their own (Parquet) or are all text (CSV).
+    """
 
     sql: str
     files: tuple[Path, ...]
     typed: bool
-    """Whether the columns carry types of their own (Parquet) or are all text (CSV)."""
+    types: Mapping[str, str]
 
     @property
     def named(self) -> str:
@@ -87,33 +91,13 @@ def _suffix(path: Path) -> str:
     return suffixes[-1].lstrip(".").lower() if suffixes else ""
 
 
-def source_columns(source: RowSource) -> list[str]:
-    """Names of the source's columns, in order.
-
-    Raises:
-        InputError: the file cannot be read as what it claims to be.
-    """
-    return list(column_types(source))
-
-
-def column_types(source: RowSource) -> dict[str, str]:
-    """DuckDB's type of each of the source's columns, in order.
-
-    Raises:
-        InputError: the file cannot be read as what it claims to be.
-    """
-    with connect() as database, reading(source):
-        described = database.execute(f"DESCRIBE {source.sql}").fetchall()
-    return {str(name): str(kind) for name, kind, *_ in described}
-
-
 def require_columns(contract: Contract, source: RowSource) -> None:
     """Refuse a source that lacks a column of the contract.
 
     Raises:
         InputError: names the first column that is missing; a lone column hints at the delimiter.
     """
-    present = source_columns(source)
+    present = source.types
     missing = [c.name for c in contract.columns if c.name not in present]
     if not missing:
         return
@@ -160,12 +144,12 @@ def _from_files(path: Path, contract: Contract, declared: str | None) -> RowSour
             f"the format is {declared}", where=str(contract.path), expected=f"that of {path.name}"
         )
     files, kind = _files_at(path, declared)
-    parts = {f: _one_file(f, contract, kind) for f in files}
-    columns = {f: source_columns(part) for f, part in parts.items()}
-    first = columns[files[0]]
-    for file, found in columns.items():
-        if set(found) != set(first):
-            odd = min(set(found) ^ set(first))
+    with connect() as database:
+        parts = {f: _one_file(database, f, contract, kind) for f in files}
+    first = parts[files[0]].types
+    for file, part in parts.items():
+        if part.types.keys() != first.keys():
+            odd = min(part.types.keys() ^ first.keys())
             raise InputError(
                 f"column {odd} is in this file or in {files[0].name}, not in both",
                 where=str(file),
@@ -175,14 +159,28 @@ def _from_files(path: Path, contract: Contract, declared: str | None) -> RowSour
         return parts[files[0]]
     names = ", ".join(quote(n) for n in first)
     sql = " UNION ALL ".join(f"SELECT {names} FROM ({p.sql})" for p in parts.values())  # noqa: S608
-    return RowSource(sql, tuple(files), kind == "parquet")
+    with connect() as database:
+        return _described(database, sql, tuple(files), typed=kind == "parquet")
 
 
-def _one_file(path: Path, contract: Contract, kind: str) -> RowSource:
+def _one_file(
+    database: duckdb.DuckDBPyConnection, path: Path, contract: Contract, kind: str
+) -> RowSource:
     if kind == "parquet":
-        return RowSource(f"SELECT * FROM {parquet([path])}", (path,), typed=True)  # noqa: S608
+        return _described(database, f"SELECT * FROM {parquet([path])}", (path,), typed=True)  # noqa: S608
     delimiter = contract.source.delimiter
-    return RowSource(csv_sql(path, read_header(path, delimiter), delimiter), (path,), typed=False)
+    sql = csv_sql(path, read_header(path, delimiter), delimiter)
+    return _described(database, sql, (path,), typed=False)
+
+
+def _described(
+    database: duckdb.DuckDBPyConnection, sql: str, files: tuple[Path, ...], *, typed: bool
+) -> RowSource:
+    """The source with its columns; a file that is not what it claims to be is refused here."""
+    source = RowSource(sql, files, typed, {})
+    with reading(source):
+        described = database.execute(f"DESCRIBE {sql}").fetchall()
+    return replace(source, types={str(name): str(kind) for name, kind, *_ in described})
 
 
 def _rand_hie() -> RowSource:
@@ -201,7 +199,8 @@ def _rand_hie() -> RowSource:
         f"SELECT * FROM (SELECT *, CASE WHEN {following} > 0 THEN '1' WHEN {following} = 0 "  # noqa: S608
         f"THEN '0' END AS {label} FROM ({rows})) WHERE {label} IS NOT NULL"
     )
-    return RowSource(sql, (path,), typed=False)
+    with connect() as database:
+        return _described(database, sql, (path,), typed=False)
 
 
 _BUILTIN = {"rand_hie": _rand_hie}

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from components.contract.contract import Column, Contract, LogicalType
 from components.contract.errors import InputError
-from components.datasets.sources import RowSource, column_types, reading, require_columns
+from components.datasets.sources import RowSource, reading, require_columns
 from components.profile.compute import TypedRows
 from components.profile.sql import connect, literal, path_literal, quote
 
@@ -45,18 +45,17 @@ def open_rows(contract: Contract, source: RowSource) -> Iterator[TypedRows]:
             well, or the files cannot be read; also from within the block.
     """
     require_columns(contract, source)
-    types = column_types(source)
     failed = {
         c.name: f"{_FAILED}{i}"
         for i, c in enumerate(contract.columns)
-        if _failed(c, contract, types[c.name]) is not None
+        if _failed(c, contract, source.types[c.name]) is not None
     }
     with (
         tempfile.TemporaryDirectory(prefix="assay-") as folder,
         connect() as database,
         reading(source),
     ):
-        select = typed_select(contract, source, types, failed)
+        select = typed_select(contract, source, failed)
         if not source.typed:
             _refuse_repeated_header(database, contract, source)
             parsed = Path(folder) / "rows.parquet"
@@ -66,20 +65,15 @@ def open_rows(contract: Contract, source: RowSource) -> Iterator[TypedRows]:
         yield TypedRows(database, "data", failed)
 
 
-def typed_select(
-    contract: Contract,
-    source: RowSource,
-    types: Mapping[str, str],
-    failed: Mapping[str, str],
-) -> str:
+def typed_select(contract: Contract, source: RowSource, failed: Mapping[str, str]) -> str:
     """A SELECT of the contract's columns, the labels of grouped columns, and flags.
 
     Args:
         contract: the columns and their types.
         source: the rows.
-        types: DuckDB's type of each column of the source.
         failed: for each column that can hold a cell of another type, the name of its flag.
     """
+    types = source.types
     columns = [f"{_typed(c, contract, types[c.name])} AS {quote(c.name)}" for c in contract.columns]
     flags = [
         f"{_failed(contract.column(name), contract, types[name])} AS {quote(flag)}"
@@ -103,8 +97,8 @@ def read_typed(
         InputError: the header line stands among the rows as well.
         duckdb.Error: the file cannot be read; its message may quote cells.
     """
-    types = column_types(source)
-    select = typed_select(contract, source, types, {})
+    types = source.types
+    select = typed_select(contract, source, {})
     first = [contract.entity, *([contract.span] if contract.span else [])]
     order = [quote(c.name) for c in (*first, *contract.columns)]
     table = database.sql(f"{select} ORDER BY {', '.join(order)}").to_arrow_table()

@@ -57,8 +57,7 @@ dataset: people
 purpose: A test of reading one's own data.
 splits: {salt: people, train: 0.6, validation: 0.2, evaluation: 0.2}
 data_gate:
-  baseline_spans: ["all"]
-  current_spans: ["none"]
+  first_release: {grounds: nothing was there before this test}
   min_rows: 10
   bins: 5
   max_categories: 100
