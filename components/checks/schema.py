@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 
 from components.checks.measurement import Finding, Measurement, Status, within
@@ -28,7 +27,8 @@ def schema_findings(
         profile: of all rows.
         contract: the clauses.
         absent: columns that the data are known to lack: FAIL in ``type``. A column that the
-            profile lacks for whatever reason is INCONCLUSIVE in each of its other clauses.
+            profile lacks for whatever reason is INCONCLUSIVE in each of its other clauses, and so
+            is everything but the row count where there are no rows.
     """
     return [_finding(clause, profile, contract, absent) for clause in schema_clauses(contract)]
 
@@ -49,11 +49,15 @@ def _finding(
     if found is None:
         reason = f"column {clause.subject} was not profiled"
         return Finding(clause.rule, Status.INCONCLUSIVE, reason)
-    return (
-        _nulls(clause, column, found)
-        if clause.kind is ClauseKind.NULLS
-        else _none_may(clause, found)
-    )
+    if found.rows == 0:
+        return _no_rows(clause)
+    if clause.kind is ClauseKind.NULLS:
+        return _nulls(clause, column, found)
+    return _none_may(clause, found)
+
+
+def _no_rows(clause: Clause) -> Finding:
+    return Finding(clause.rule, Status.INCONCLUSIVE, f"{clause.rule} unknown: there are no rows")
 
 
 def _row_count(clause: Clause, profile: Profile, contract: Contract) -> Finding:
@@ -64,7 +68,7 @@ def _row_count(clause: Clause, profile: Profile, contract: Contract) -> Finding:
 
 
 def _nulls(clause: Clause, column: Column, found: ColumnProfile) -> Finding:
-    fraction = found.nulls / found.rows if found.rows else math.nan
+    fraction = found.nulls / found.rows
     measured = Measurement("null fraction", fraction, found.rows, slice=column.name)
     return within(clause.rule, measured, at_most=column.max_null_fraction)
 
@@ -77,6 +81,8 @@ def _none_may(clause: Clause, found: ColumnProfile) -> Finding:
 
 
 def _unique(clause: Clause, profile: Profile) -> Finding:
+    if profile.rows == 0:
+        return _no_rows(clause)
     repeated = (profile.duplicates or {}).get(clause.subject)
     if repeated is None:
         reason = f"duplicates of {clause.subject} were not counted over all rows"

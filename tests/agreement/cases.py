@@ -18,7 +18,7 @@ from components.contract.contract import Column, Contract, LogicalType, Role, So
 from components.contract.policy import DataGatePolicy, DriftLimit, DriftStatistic
 
 Cell = str | int | float | bool | None
-ROWS = (0, 1, 11, 60, 250, 1000)
+ROWS = (0, 1, 11, 60, 250, 250, 1000)
 MIN_ROWS = 10
 WORDS = ("A", "B", "it's", "Ä\u0301", "日本", " ", "C, D", "nan", "-0")
 _PATTERNS = ("^[A-Z]", "^[A-Z][a-z]*$", "\\d", "a|B", "^(a+)+$")
@@ -139,6 +139,11 @@ def _shifted(_: random.Random, cells: list[Cell]) -> list[Cell]:
 @_fault("just above the range", "amount")
 def _above(_: random.Random, cells: list[Cell]) -> list[Cell]:
     return [RANGE[1] * 1.01, *cells[1:]] if cells else cells
+
+
+@_fault("a hair above the range", "amount")
+def _hair(_: random.Random, cells: list[Cell]) -> list[Cell]:
+    return [math.nextafter(RANGE[1], math.inf), *cells[1:]] if cells else cells
 
 
 @_fault("on the range", "amount", "count")

@@ -116,7 +116,13 @@ def tfdv(contract: Contract, policy: Policy, sides: Sides) -> Answer:
     found = schema_anomalies.schema_findings({"current": anomalies}, of_rows)
     found = [f for f in found if f.rule in {c.rule for c in mine}]
     found += comparison_anomalies.drift_findings(
-        anomalies, compared_columns(contract, policy), rows, gate
+        anomalies,
+        compared_columns(contract, policy),
+        rows,
+        gate,
+        comparison_anomalies.uncounted_columns(
+            statistics.values(), compared_columns(contract, policy), gate
+        ),
     )
     # The ratio of rows is DistributionValidator's to tell; its own test is in the TFX room.
     return Answer("tfdv", tuple(c for c in mine if c.kind is not ClauseKind.ROW_RATIO), found)

@@ -114,7 +114,7 @@ def test_decisions_cover_the_evaluation_rows(demo, stack: str) -> None:
 
 @both_stacks
 @pytest.mark.parametrize(
-    ("fault", "rule"), [("drift", "drift:income"), ("domain", "values:tookphys")]
+    ("fault", "rule"), [("drift", "drift:income"), ("domain", "domain:tookphys")]
 )
 def test_bad_data_never_reaches_training(
     seeded: Callable, stack: str, fault: str, rule: str

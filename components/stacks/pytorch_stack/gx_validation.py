@@ -52,7 +52,7 @@ def validate(compiled: CompiledSuite, rows: pd.DataFrame) -> list[RuleResult]:
             rule=str(r.expectation_config.meta[RULE]),
             expectation=str(r.expectation_config.type),
             success=bool(r.success),
-            raised=_raised(r.exception_info) or (len(rows) == 0 and _is_of_nulls(r)),
+            raised=_raised(r.exception_info) or (len(rows) == 0 and not _counts_rows(r)),
         )
         for r in validated.results
     }
@@ -78,8 +78,8 @@ def _finding(result: RuleResult) -> Finding:
     return Finding(result.rule, status, f"{clause} of {subject} {holds}")
 
 
-def _is_of_nulls(result: ExpectationValidationResult) -> bool:
-    return str(result.expectation_config.meta[RULE]).startswith(f"{ClauseKind.NULLS}:")
+def _counts_rows(result: ExpectationValidationResult) -> bool:
+    return str(result.expectation_config.meta[RULE]).startswith(f"{ClauseKind.ROW_COUNT}:")
 
 
 def _raised(info: Mapping[str, Any] | None) -> bool:

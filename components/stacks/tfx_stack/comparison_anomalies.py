@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
 from components.checks.measurement import Finding, Measurement, Status, within
 from components.contract.policy import DataGatePolicy, DriftStatistic
 from components.stacks.tfx_stack.example_columns import drift_feature
 from components.stacks.tfx_stack.schema_anomalies import kinds_of
+from components.stacks.weights import MISSING
 
 _STATISTICS = {
     anomalies_pb2.DriftSkewInfo.Measurement.JENSEN_SHANNON_DIVERGENCE: (
@@ -63,6 +64,7 @@ def drift_findings(
     compared: Mapping[str, DriftStatistic],
     rows: Mapping[str, int],
     policy: DataGatePolicy,
+    uncounted: Collection[str] = (),
 ) -> list[Finding]:
     """One finding for each column that TFDV can compare.
 
@@ -71,6 +73,8 @@ def drift_findings(
         compared: the columns that have a comparator, with its statistic.
         rows: rows behind each side's statistics.
         policy: the data gate's policy.
+        uncounted: columns with more categories than the policy has them counted: TFDV compares
+            the most frequent ones then, which is another question.
     """
     fewest = min(rows.values())
     values = _drift_values(anomalies)
@@ -79,6 +83,8 @@ def drift_findings(
         rule = f"drift:{name}"
         if fewest < policy.min_rows:
             reason = f"{fewest} rows on one side, at least {policy.min_rows} required"
+        elif name in uncounted:
+            reason = f"more than {policy.max_categories} categories"
         elif (drift_feature(name), statistic) not in values:
             reason = "TFDV made no comparison"
         else:
@@ -88,6 +94,26 @@ def drift_findings(
             continue
         findings.append(Finding(rule, Status.INCONCLUSIVE, f"drift of {name} unknown: {reason}"))
     return findings
+
+
+def uncounted_columns(
+    sides: Iterable[statistics_pb2.DatasetFeatureStatisticsList],
+    columns: Iterable[str],
+    policy: DataGatePolicy,
+) -> set[str]:
+    """The columns that have more categories on a side than the policy has them counted.
+
+    Null is a category of the drift feature, and is not counted among them. Beyond some thousand
+    categories TFDV's number of distinct values is an estimate.
+    """
+    by_feature = {drift_feature(name): name for name in columns}
+    found = set()
+    for feature in (f for side in sides for d in side.datasets for f in d.features):
+        name = by_feature.get(".".join(feature.path.step) or feature.name)
+        texts = {b.label for b in feature.string_stats.rank_histogram.buckets}
+        if name and feature.string_stats.unique - (MISSING in texts) > policy.max_categories:
+            found.add(name)
+    return found
 
 
 def _drift_values(anomalies: Any | None) -> dict[tuple[str, DriftStatistic], float]:

@@ -13,7 +13,11 @@ from components.checks.measurement import Finding
 from components.contract.clauses import ClauseKind
 from components.contract.contract import Contract
 from components.contract.policy import Policy
-from components.stacks.tfx_stack.comparison_anomalies import drift_findings, row_ratio_findings
+from components.stacks.tfx_stack.comparison_anomalies import (
+    drift_findings,
+    row_ratio_findings,
+    uncounted_columns,
+)
 from components.stacks.tfx_stack.contract_to_tfmd import claimed_clauses, compared_columns
 from components.stacks.tfx_stack.parquet_example_gen import BASELINE, CURRENT
 from components.stacks.tfx_stack.schema_anomalies import schema_findings
@@ -30,22 +34,32 @@ def read_anomalies(anomalies_uri: str, part: str) -> Any | None:
     return anomalies_pb2.Anomalies.FromString(path.read_bytes())
 
 
-def read_row_counts(statistics_uri: str, splits: tuple[str, ...]) -> dict[str, int]:
-    """Rows behind each split's statistics; 0 where there are none."""
-    counts = {}
+def read_statistics(
+    statistics_uri: str, splits: tuple[str, ...]
+) -> dict[str, statistics_pb2.DatasetFeatureStatisticsList]:
+    """Each split's statistics; empty where there are none."""
+    read = {}
     for split in splits:
         path = Path(statistics_uri) / f"Split-{split}" / "FeatureStats.pb"
-        found = statistics_pb2.DatasetFeatureStatisticsList()
+        read[split] = statistics_pb2.DatasetFeatureStatisticsList()
         if path.exists():
-            found.ParseFromString(path.read_bytes())
-        counts[split] = sum(int(d.num_examples) for d in found.datasets)
-    return counts
+            read[split].ParseFromString(path.read_bytes())
+    return read
+
+
+def row_counts(
+    statistics: Mapping[str, statistics_pb2.DatasetFeatureStatisticsList],
+) -> dict[str, int]:
+    """Rows behind each side's statistics; 0 where there are none."""
+    return {
+        side: sum(int(d.num_examples) for d in found.datasets) for side, found in statistics.items()
+    }
 
 
 def data_gate_findings(
     sides: Mapping[str, Any | None],
     comparison: Any | None,
-    rows: Mapping[str, int],
+    statistics: Mapping[str, statistics_pb2.DatasetFeatureStatisticsList],
     contract: Contract,
     policy: Policy,
 ) -> list[Finding]:
@@ -54,7 +68,7 @@ def data_gate_findings(
     Args:
         sides: the anomalies of each side that has rows; None where it was not validated.
         comparison: the anomalies of current against baseline; None if there is no such file.
-        rows: rows behind the statistics of ``baseline`` and of ``current``.
+        statistics: of ``baseline`` and of ``current``.
         contract: the clauses.
         policy: the limits; where it declares a first release, nothing is compared.
     """
@@ -62,6 +76,9 @@ def data_gate_findings(
     found = schema_findings(sides, [c for c in mine if c.kind not in _COMPARING])
     if gate.first_release is not None:
         return found + first_release_findings(c.rule for c in mine if c.kind in _COMPARING)
+    rows = row_counts(statistics)
     ratios = [c.rule for c in mine if c.kind is ClauseKind.ROW_RATIO]
     found += row_ratio_findings(comparison, ratios, rows[BASELINE], rows[CURRENT], gate)
-    return found + drift_findings(comparison, compared_columns(contract, policy), rows, gate)
+    compared = compared_columns(contract, policy)
+    uncounted = uncounted_columns(statistics.values(), compared, gate)
+    return found + drift_findings(comparison, compared, rows, gate, uncounted)

@@ -60,14 +60,15 @@ def data_gate_result(
     from components.stacks.tfx_stack.contract_to_tfmd import compile_schema
     from components.stacks.tfx_stack.parquet_example_gen import BASELINE, CURRENT
 
-    rows = gate.read_row_counts(statistics_uri, (BASELINE, CURRENT))
+    statistics = gate.read_statistics(statistics_uri, (BASELINE, CURRENT))
+    rows = gate.row_counts(statistics)
     sides = {
         side: gate.read_anomalies(anomalies_uri, f"Split-{side}")
         for side in (BASELINE, CURRENT)
         if rows[side]
     }
     drift = gate.read_anomalies(drift_uri, f"SplitPair-{CURRENT}_{BASELINE}")
-    findings = gate.data_gate_findings(sides, drift, rows, process.contract, process.policy)
+    findings = gate.data_gate_findings(sides, drift, statistics, process.contract, process.policy)
     return StageResult(
         {"report": Path(anomalies_uri), "drift_report": Path(drift_uri)},
         tools("tensorflow-data-validation"),

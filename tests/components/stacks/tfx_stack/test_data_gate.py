@@ -77,8 +77,8 @@ def _statistics(process: ReleaseProcess, directory: Path) -> Any:
     return artifact
 
 
-def _compared(process: ReleaseProcess, directory: Path) -> tuple[Any, dict[str, int]]:
-    """What the stock DistributionValidator leaves, and the rows on either side."""
+def _compared(process: ReleaseProcess, directory: Path) -> tuple[Any, dict[str, Any]]:
+    """What the stock DistributionValidator leaves, and the statistics of either side."""
     statistics = _statistics(process, directory / "statistics")
     anomalies = standard_artifacts.ExampleAnomalies()
     anomalies.uri = str(directory / "anomalies")
@@ -91,14 +91,14 @@ def _compared(process: ReleaseProcess, directory: Path) -> tuple[Any, dict[str, 
         },
     )
     found = gate.read_anomalies(anomalies.uri, f"SplitPair-{CURRENT}_{BASELINE}")
-    return found, gate.read_row_counts(statistics.uri, (BASELINE, CURRENT))
+    return found, gate.read_statistics(statistics.uri, (BASELINE, CURRENT))
 
 
 def _native(process: ReleaseProcess, directory: Path) -> list[Finding]:
     """Drift and row ratio as the stock DistributionValidator finds them, read as findings."""
-    found, rows = _compared(process, directory)
+    found, statistics = _compared(process, directory)
     sides: dict[str, Any] = {}
-    findings = gate.data_gate_findings(sides, found, rows, process.contract, process.policy)
+    findings = gate.data_gate_findings(sides, found, statistics, process.contract, process.policy)
     return [f for f in findings if f.rule.startswith(("drift:", "row_ratio:"))]
 
 
@@ -138,7 +138,8 @@ def test_a_row_ratio_is_tfdvs_own_finding(
     drifted: ReleaseProcess, tmp_path: Path, rule: str, reported: int
 ) -> None:
     """TFDV reports the ratio that is broken; its silence about a file that is not there is none."""
-    found, rows = _compared(drifted, tmp_path)
+    found, statistics = _compared(drifted, tmp_path)
+    rows = gate.row_counts(statistics)
     kinds = kinds_of(found.dataset_anomaly_info)
     assert kinds == ["COMPARATOR_LOW_NUM_EXAMPLES"]
     policy = drifted.policy.data_gate
@@ -179,6 +180,23 @@ def test_few_rows_are_unknown(drifted: ReleaseProcess) -> None:
     )
     assert [f.status for f in found] == [Status.INCONCLUSIVE]
     assert "9 rows on one side" in found[0].reason
+
+
+def test_more_categories_than_are_counted_are_unknown(
+    make_process: MakeProcess, tmp_path: Path
+) -> None:
+    """TFDV would compare the most frequent ones; found by the generated cases."""
+
+    def few(document: clinic.Document) -> None:
+        document["data_gate"]["max_categories"] = 3
+
+    process = make_process(contract_change=None, policy_change=few, rows=clinic.rows(people=100))
+    native = {f.rule: f for f in _native(process, tmp_path)}
+    assert native["drift:ward"].status is Status.INCONCLUSIVE
+    assert "more than 3 categories" in native["drift:ward"].reason
+    assert native["drift:sex"].status is Status.PASS
+    referee = _referee(process)
+    assert {r: f.status for r, f in native.items()} == {r: referee[r].status for r in native}
 
 
 _RULES = (Clause(ClauseKind.NULLS, "age"), Clause(ClauseKind.RANGE, "age"))
@@ -248,7 +266,7 @@ def test_an_anomaly_of_an_unclaimed_clause_is_its_columns() -> None:
 
 def test_statistics_that_are_not_there_have_no_rows(tmp_path: Path) -> None:
     assert gate.read_anomalies(str(tmp_path), "Split-current") is None
-    assert gate.read_row_counts(str(tmp_path), ("current",)) == {"current": 0}
+    assert gate.row_counts(gate.read_statistics(str(tmp_path), ("current",))) == {"current": 0}
 
 
 def test_no_value_of_the_data_is_in_a_finding(drifted: ReleaseProcess, tmp_path: Path) -> None:
@@ -282,18 +300,18 @@ def test_a_first_release_validates_the_current_side_alone(
         document["data_gate"]["drift"]["columns"] = {"cost": {"statistic": "psi", "at_most": 0.2}}
 
     process = make_process(contract_change=None, policy_change=first, rows=clinic.rows(people=50))
-    comparison, rows = _compared(process, tmp_path)
-    assert rows == {BASELINE: 0, CURRENT: 100}
+    comparison, statistics = _compared(process, tmp_path)
+    assert gate.row_counts(statistics) == {BASELINE: 0, CURRENT: 100}
     contract, policy = process.contract, process.policy
     schema = compile_schema(contract, policy).schema
     current = tfdv.load_stats_binary(str(tmp_path / f"statistics/Split-{CURRENT}/FeatureStats.pb"))
     sides = {CURRENT: tfdv.validate_statistics(current, schema)}
-    found = gate.data_gate_findings(sides, comparison, rows, contract, policy)
+    found = gate.data_gate_findings(sides, comparison, statistics, contract, policy)
     assert {f.status for f in found} == {Status.PASS}
     assert {f.rule for f in found} == {c.rule for c in claimed_clauses(contract, policy)}
     reasons = {f.rule: f.reason for f in found}
     assert "declares a first release" in reasons["drift:ward"]
     assert "row_count:least" in reasons
     assert "drift:cost" not in reasons, "TFDV has no PSI, release or not"
-    unseen = gate.data_gate_findings({CURRENT: None}, None, rows, contract, policy)
+    unseen = gate.data_gate_findings({CURRENT: None}, None, statistics, contract, policy)
     assert Status.INCONCLUSIVE in {f.status for f in unseen}
