@@ -16,7 +16,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean lock test-tools dev-tools
+.PHONY: help setup demo test lint bench clean lock test-tools dev-tools
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
@@ -116,6 +116,10 @@ lint: dev-tools ## check style, types and the direction of imports
 	$(BIN)/mypy
 	echo "assay: import-linter"
 	$(BIN)/lint-imports
+
+bench: dev-tools ## time `assay check` beside TFDV, Evidently, Great Expectations and DuckDB
+	@echo "assay: running the benchmark (a quarter of an hour; leave the machine alone meanwhile)"
+	$(BIN)/python -m benchmarks.check $(ARGS)
 
 dev-tools: setup
 	@[ -x $(BIN)/pytest ] || { echo "assay: tests and linters come with EXTRAS=all only" >&2; exit 1; }
