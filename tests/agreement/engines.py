@@ -85,14 +85,11 @@ def tfdv(contract: Contract, policy: Policy, sides: Sides) -> Answer:
         compared_columns,
         compile_schema,
     )
-    from components.stacks.tfx_stack.example_columns import (
-        contract_columns,
-        drift_columns,
-        to_lists,
-    )
+    from components.stacks.tfx_stack.example_columns import statistics_columns, to_lists
+    from components.stacks.tfx_stack.null_counts import null_findings
     from components.stacks.tfx_stack.statistics_options import statistics_options
 
-    columns = (*contract_columns(contract), *drift_columns(contract, sides.edges))
+    columns = statistics_columns(contract, sides.edges)
     options = statistics_options(contract, policy)
     schema = compile_schema(contract, policy).schema
     options.schema = schema
@@ -114,15 +111,15 @@ def tfdv(contract: Contract, policy: Policy, sides: Sides) -> Answer:
     mine, gate = claimed_clauses(contract, policy), policy.data_gate
     of_rows = [c for c in mine if c.kind not in (ClauseKind.DRIFT, ClauseKind.ROW_RATIO)]
     found = schema_anomalies.schema_findings({"current": anomalies}, of_rows)
-    found = [f for f in found if f.rule in {c.rule for c in mine}]
+    nulls = [c for c in of_rows if c.kind is ClauseKind.NULLS]
+    found = [f for f in found if f.rule in {c.rule for c in mine} - {c.rule for c in nulls}]
+    found += null_findings([statistics["current"]], nulls, contract)
     found += comparison_anomalies.drift_findings(
         anomalies,
         compared_columns(contract, policy),
         rows,
         gate,
-        comparison_anomalies.uncounted_columns(
-            statistics.values(), compared_columns(contract, policy), gate
-        ),
+        comparison_anomalies.uncounted_columns(statistics.values(), contract, gate),
     )
     # The ratio of rows is DistributionValidator's to tell; its own test is in the TFX room.
     return Answer("tfdv", tuple(c for c in mine if c.kind is not ClauseKind.ROW_RATIO), found)

@@ -39,7 +39,8 @@ def validate(compiled: CompiledSuite, rows: pd.DataFrame) -> list[RuleResult]:
 
     The context is ephemeral and the result format BOOLEAN_ONLY, so that GX neither stores nor
     returns unexpected values. Messages of exceptions may quote values and are dropped here. Of no
-    rows GX says that none is null; there is no fraction of nothing, so that rule counts as raised.
+    rows GX says that all is well; they prove nothing, so every rule but their number counts as
+    raised.
     """
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}

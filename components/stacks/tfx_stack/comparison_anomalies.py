@@ -8,7 +8,10 @@ from typing import Any
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
 from components.checks.measurement import Finding, Measurement, Status, within
+from components.contract.clauses import drifting_columns
+from components.contract.contract import Contract
 from components.contract.policy import DataGatePolicy, DriftStatistic
+from components.profile.compute import is_numeric
 from components.stacks.tfx_stack.example_columns import drift_feature
 from components.stacks.tfx_stack.schema_anomalies import kinds_of
 from components.stacks.weights import MISSING
@@ -98,7 +101,7 @@ def drift_findings(
 
 def uncounted_columns(
     sides: Iterable[statistics_pb2.DatasetFeatureStatisticsList],
-    columns: Iterable[str],
+    contract: Contract,
     policy: DataGatePolicy,
 ) -> set[str]:
     """The columns that have more categories on a side than the policy has them counted.
@@ -106,7 +109,11 @@ def uncounted_columns(
     Null is a category of the drift feature, and is not counted among them. Beyond some thousand
     categories TFDV's number of distinct values is an estimate.
     """
-    by_feature = {drift_feature(name): name for name in columns}
+    by_feature = {
+        drift_feature(name): name
+        for name in drifting_columns(contract)
+        if not is_numeric(contract.column(name))
+    }
     found = set()
     for feature in (f for side in sides for d in side.datasets for f in d.features):
         name = by_feature.get(".".join(feature.path.step) or feature.name)

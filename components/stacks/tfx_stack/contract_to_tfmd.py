@@ -24,6 +24,7 @@ from components.contract.clauses import (
 from components.contract.contract import Column, Contract, Role
 from components.contract.features import model_inputs
 from components.contract.policy import Candidate, DriftLimit, DriftStatistic, Policy
+from components.profile.compute import is_identifier
 from components.stacks.tfx_stack.example_columns import (
     ExampleColumn,
     Kind,
@@ -52,6 +53,10 @@ _NEVER = {
         "and no key of several columns"
     ),
 }
+_NAMES_PEOPLE = (
+    "the column names people and is not shown to TFDV, whose statistics keep a column's least, "
+    "greatest and most frequent values"
+)
 _ONE_SIDE = "TFDV is shown baseline and current rows apart, the clause is about all rows"
 
 
@@ -75,17 +80,22 @@ def compile_schema(contract: Contract, policy: Policy) -> CompiledSchema:
     """Types, presence, ranges, domains, comparators and, where it can be, the number of rows.
 
     Drift and skew comparators stand on the features that ``drift_columns`` makes, which have the
-    policy's bins and count nulls. The tolerance of ranges is that of ``tfmd_domains``. Presence
-    and ranges are judged for each side that TFDV is shown: where both keep to them, all rows do.
+    policy's bins and count nulls. The tolerance of ranges is that of ``tfmd_domains``. Ranges and
+    domains are judged for each side that TFDV is shown: where both keep to them, all rows do.
+    Presence is judged over both, see ``null_counts``.
     """
     schema = schema_pb2.Schema(default_environment=[TRAINING, SERVING])
     for column in contract.columns:
+        if is_identifier(column):
+            continue
         feature = _feature(schema, ExampleColumn(column.name, column.name, kind_of(column)))
         _presence(feature, column)
         set_domain(feature, column)
         if column.role is Role.LABEL:
             feature.not_in_environment.append(SERVING)
     for name in drifting_columns(contract):
+        if is_identifier(contract.column(name)):
+            continue
         feature = _feature(schema, ExampleColumn(drift_feature(name), name, Kind.CATEGORY))
         _comparators(feature, policy.data_gate.limit_for(name))
     _row_limits(schema, contract, policy)
@@ -109,6 +119,8 @@ def _why_not(clause: Clause, contract: Contract, policy: Policy) -> str | None:
     """Why TFDV does not hold a clause; None where it does."""
     if clause.kind in _NEVER:
         return _NEVER[clause.kind]
+    if clause.subject in {c.name for c in contract.columns if is_identifier(c)}:
+        return _NAMES_PEOPLE
     if clause.kind is ClauseKind.ROW_COUNT:
         return _ONE_SIDE if policy.data_gate.first_release is None else None
     if clause.kind is ClauseKind.RANGE:
@@ -176,7 +188,8 @@ def _row_limits(schema: schema_pb2.Schema, contract: Contract, policy: Policy) -
 
 def compared_columns(contract: Contract, policy: Policy) -> dict[str, DriftStatistic]:
     """The columns whose drift TFDV measures, with the statistic that it computes."""
-    limits = {name: policy.data_gate.limit_for(name) for name in drifting_columns(contract)}
+    shown = [n for n in drifting_columns(contract) if not is_identifier(contract.column(n))]
+    limits = {name: policy.data_gate.limit_for(name) for name in shown}
     return {name: x.statistic for name, x in limits.items() if x.statistic in _COMPARATORS}
 
 

@@ -19,6 +19,7 @@ from components.stacks.tfx_stack.comparison_anomalies import (
     uncounted_columns,
 )
 from components.stacks.tfx_stack.contract_to_tfmd import claimed_clauses, compared_columns
+from components.stacks.tfx_stack.null_counts import null_findings
 from components.stacks.tfx_stack.parquet_example_gen import BASELINE, CURRENT
 from components.stacks.tfx_stack.schema_anomalies import schema_findings
 
@@ -73,12 +74,15 @@ def data_gate_findings(
         policy: the limits; where it declares a first release, nothing is compared.
     """
     mine, gate = claimed_clauses(contract, policy), policy.data_gate
-    found = schema_findings(sides, [c for c in mine if c.kind not in _COMPARING])
+    of_rows = [c for c in mine if c.kind not in _COMPARING]
+    nulls = {c.rule: c for c in of_rows if c.kind is ClauseKind.NULLS}
+    found = [f for f in schema_findings(sides, of_rows) if f.rule not in nulls]
+    found += null_findings(list(statistics.values()), nulls.values(), contract)
     if gate.first_release is not None:
         return found + first_release_findings(c.rule for c in mine if c.kind in _COMPARING)
     rows = row_counts(statistics)
     ratios = [c.rule for c in mine if c.kind is ClauseKind.ROW_RATIO]
     found += row_ratio_findings(comparison, ratios, rows[BASELINE], rows[CURRENT], gate)
     compared = compared_columns(contract, policy)
-    uncounted = uncounted_columns(statistics.values(), compared, gate)
+    uncounted = uncounted_columns(statistics.values(), contract, gate)
     return found + drift_findings(comparison, compared, rows, gate, uncounted)

@@ -19,7 +19,7 @@ from components.checks.preprocessing import as_text
 from components.contract.clauses import drifting_columns
 from components.contract.contract import Column, Contract, LogicalType, Scalar
 from components.datasets.canonical import ROW_COLUMN
-from components.profile.compute import is_numeric
+from components.profile.compute import is_identifier, is_numeric
 from components.stacks.weights import MISSING
 
 LABEL_FEATURE = "assay_label"
@@ -80,6 +80,24 @@ def kind_of(column: Column) -> Kind:
 def contract_columns(contract: Contract) -> tuple[ExampleColumn, ...]:
     """The contract's own columns, in its order: what statistics and schema are about."""
     return tuple(ExampleColumn(c.name, c.name, kind_of(c)) for c in contract.columns)
+
+
+def statistics_columns(
+    contract: Contract, edges: Mapping[str, tuple[float, ...]]
+) -> tuple[ExampleColumn, ...]:
+    """What TFDV summarises: the columns that name nobody, and the watched ones as categories.
+
+    TFDV's statistics keep a column's least, greatest and most frequent values.
+
+    Args:
+        contract: the columns.
+        edges: inner bin edges of each numeric column, as from ``quantile_edges``.
+    """
+    return tuple(
+        c
+        for c in (*contract_columns(contract), *drift_columns(contract, edges))
+        if not is_identifier(contract.column(c.source))
+    )
 
 
 def example_columns(contract: Contract) -> tuple[ExampleColumn, ...]:

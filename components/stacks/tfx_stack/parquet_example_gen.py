@@ -26,9 +26,8 @@ from components.profile.compute import quantile_edges
 from components.stacks.process import ReleaseProcess
 from components.stacks.tfx_stack.example_columns import (
     ExampleColumn,
-    contract_columns,
-    drift_columns,
     example_columns,
+    statistics_columns,
     to_lists,
 )
 from components.stacks.tfx_stack.native_records import note_content
@@ -109,9 +108,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 def span_columns(process: ReleaseProcess, baseline: list[Path]) -> tuple[ExampleColumn, ...]:
-    """The contract's columns, and each watched column in the baseline's bins or as a category."""
+    """What TFDV summarises, numbers in the baseline's bins."""
     edges = quantile_edges(baseline, process.contract, process.policy.data_gate.bins)
-    return (*contract_columns(process.contract), *drift_columns(process.contract, edges))
+    return statistics_columns(process.contract, edges)
 
 
 def prepare_jobs(
