@@ -54,7 +54,6 @@ def compile_to(contract_path: Path, policy_path: Path | None, engine: str) -> Co
         InputError: contract or policy are not usable, or the engine's extra is not installed.
     """
     contract = load_contract(contract_path)
-    policy = load_policy(find_policy(contract, policy_path), contract)
     if engine in _NEEDS:
         package, extra = _NEEDS[engine]
         if importlib.util.find_spec(package) is None:
@@ -63,6 +62,9 @@ def compile_to(contract_path: Path, policy_path: Path | None, engine: str) -> Co
                 where="this Python environment",
                 expected=f"`make setup EXTRAS={extra}` (or EXTRAS=all)",
             )
+    if engine == "gx":  # GX compares no two sides, so it has no use for a policy
+        return _gx(contract)
+    policy = load_policy(find_policy(contract, policy_path), contract)
     return _COMPILERS[engine](contract, policy)
 
 
@@ -80,7 +82,7 @@ def _tfmd(contract: Contract, policy: Policy) -> Compiled:
     )
 
 
-def _gx(contract: Contract, _: Policy) -> Compiled:
+def _gx(contract: Contract) -> Compiled:
     from components.stacks.pytorch_stack import frameworks
 
     frameworks.start()
@@ -122,7 +124,6 @@ def _all_clauses(contract: Contract, policy: Policy) -> tuple[Clause, ...]:
 
 _COMPILERS: dict[str, Callable[[Contract, Policy], Compiled]] = {
     "tfmd": _tfmd,
-    "gx": _gx,
     "evidently": _evidently,
     "referee": _referee,
 }

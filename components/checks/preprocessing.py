@@ -67,17 +67,19 @@ def features(rows: pa.Table, fitted: Sequence[Fitted]) -> npt.NDArray[np.float64
 
 
 def _columns(column: pa.ChunkedArray, fitted: Fitted) -> npt.NDArray[np.float64]:
-    values = column.to_pylist()
     if not fitted.input.categorical:
-        raw = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+        raw = column.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
         scaled = (raw - fitted.mean) / fitted.std if fitted.std > 0 else np.zeros_like(raw)
         return np.where(np.isnan(raw), 0.0, scaled)[:, None]
-    encoded = np.zeros((len(values), len(fitted.vocabulary)))
+    encoded = np.zeros((len(column), len(fitted.vocabulary)))
     index: dict[str | None, int] = {v: i for i, v in enumerate(fitted.vocabulary)}
-    for row, value in enumerate(values):
-        position = index.get(as_text(value))
-        if position is not None:
-            encoded[row, position] = 1.0
+    # Each distinct value is looked up once; a value that is not known stands at -1, as null does.
+    values = column.combine_chunks().dictionary_encode()
+    known = [index.get(as_text(v), -1) for v in values.dictionary.to_pylist()]
+    codes = values.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
+    positions = np.array([*known, -1], dtype=np.int64)[codes]
+    rows = np.flatnonzero(positions >= 0)
+    encoded[rows, positions[rows]] = 1.0
     return encoded
 
 

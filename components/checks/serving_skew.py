@@ -47,7 +47,13 @@ def _figures(path: Path, column: str) -> tuple[pa.Array, npt.NDArray[np.float64]
     rows, cells = table[_ROW].cast(pa.binary()).combine_chunks(), table[column].combine_chunks()
     if not pa.types.is_list(cells.type) and not pa.types.is_fixed_size_list(cells.type):
         return rows, np.asarray(cells.cast(pa.float64()).to_numpy(zero_copy_only=False))[:, None]
+    return rows, list_matrix(table[column])
+
+
+def list_matrix(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    """Lists of numbers as a matrix, shape (n, k); k is 0 where rows differ in width."""
+    cells = column.combine_chunks()
     widths = pc.unique(pc.list_value_length(cells)).to_pylist()
-    flat = cells.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False)
     width = widths[0] if len(widths) == 1 and widths[0] is not None else 0
-    return rows, flat[: len(rows) * width].reshape(len(rows), width)
+    flat = cells.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return np.asarray(flat[: len(cells) * width], np.float64).reshape(len(cells), width)

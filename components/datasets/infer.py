@@ -84,21 +84,17 @@ def infer_contract(data: Path, wishes: Wishes, path: str) -> str:
         )
     texts = _contract(wishes, tuple(_text(n, wishes) for n in types))
     with open_rows(texts, source) as rows:
+        distinct = {n: int(rows.one(f"count(DISTINCT {quote(n)})")[0]) for n in types}
         columns = tuple(
-            replace(c, logical_type=kind, categorical=kind not in _NUMERIC or c.role is Role.LABEL)
-            for c in texts.columns
-            for kind in [_type(c.name, types[c.name], rows)]
+            _typed(c, _type(c.name, types[c.name], rows), distinct[c.name]) for c in texts.columns
         )
     typed = _contract(wishes, columns)
     with open_rows(typed, source) as rows:
         profile = profile_rows(rows, typed, {}, max_categories=MOST_CATEGORIES)
-        unique = {c.name for c in columns if profile.rows > 1 and _is_unique(rows, c.name)}
-        codes = {c.name: _distinct(rows, c.name) for c in columns if _CODE.search(c.name)}
     _require_positive(wishes, profile.columns[wishes.label], source)
     document = _document(wishes, source, path, profile.rows)
     document["schema"][0]["properties"] = [
-        _property(c, profile.columns[c.name], wishes, c.name in unique, codes.get(c.name))
-        for c in columns
+        _property(c, profile.columns[c.name], wishes, distinct[c.name]) for c in columns
     ]
     header = "# yaml-language-server: $schema=./contract-v1.schema.json\n"
     return header + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
@@ -112,13 +108,17 @@ def _contract(wishes: Wishes, columns: tuple[Column, ...]) -> Contract:
 
 
 def _text(name: str, wishes: Wishes) -> Column:
-    identifying = name == wishes.entity or bool(_IDENTIFYING.search(name))
-    return Column(
-        name,
-        wishes.role(name),
-        LogicalType.STRING,
-        categorical=True,
-        classification=IDENTIFIER if identifying else "phi",
+    return Column(name, wishes.role(name), LogicalType.STRING, categorical=True)
+
+
+def _typed(column: Column, kind: LogicalType, distinct: int) -> Column:
+    """The column with its guessed type and class; what has few values names no person."""
+    named = _IDENTIFYING.search(column.name) and distinct > MOST_CATEGORIES
+    return replace(
+        column,
+        logical_type=kind,
+        categorical=kind not in _NUMERIC or column.role is Role.LABEL,
+        classification=IDENTIFIER if named or column.role is Role.ENTITY else "phi",
     )
 
 
@@ -143,14 +143,6 @@ def _type(name: str, sql_type: str, rows: TypedRows) -> LogicalType:
         if present and counted == present:
             return kind
     return LogicalType.STRING
-
-
-def _is_unique(rows: TypedRows, name: str) -> bool:
-    return bool(rows.one(f"count(DISTINCT {quote(name)}) = count(*)")[0])
-
-
-def _distinct(rows: TypedRows, name: str) -> int:
-    return int(rows.one(f"count(DISTINCT {quote(name)})")[0])
 
 
 def _require_positive(wishes: Wishes, label: ColumnProfile, source: RowSource) -> None:
@@ -189,11 +181,12 @@ def _ours(name: str, value: Any) -> dict[str, Any]:
 
 
 def _property(
-    column: Column, found: ColumnProfile, wishes: Wishes, unique: bool, codes: int | None
+    column: Column, found: ColumnProfile, wishes: Wishes, distinct: int
 ) -> dict[str, Any]:
     """One column as the contract states it."""
     identifying = column.classification == IDENTIFIER
-    coded = codes is not None and codes <= MOST_CATEGORIES and column.logical_type in _NUMERIC
+    numeric = column.logical_type in _NUMERIC
+    coded = numeric and distinct <= MOST_CATEGORIES and bool(_CODE.search(column.name))
     stated: dict[str, Any] = {"name": column.name, "logicalType": str(column.logical_type)}
     quality: list[dict[str, Any]] = []
     if found.nulls == 0:
@@ -201,11 +194,10 @@ def _property(
     elif found.nulls < found.rows:
         most = min(100, math.ceil(100 * _NULL_MARGIN * found.nulls / found.rows))
         quality.append({"metric": "nullValues", "mustBeLessOrEqualTo": most, "unit": "percent"})
-    if unique and column.role is not Role.ENTITY:
+    if 1 < found.rows == distinct and column.role is not Role.ENTITY:
         stated["unique"] = True
     stated["classification"] = column.classification
-    ranged = column.logical_type in _NUMERIC and column.role is not Role.LABEL
-    if ranged and not identifying and found.minimum is not None:
+    if numeric and column.role is not Role.LABEL and not identifying and found.minimum is not None:
         stated["logicalTypeOptions"] = dict(_range(column, found))
     values = [] if identifying else _domain(column, found)
     if values:

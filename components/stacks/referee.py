@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from components.checks import gates, preprocessing
 from components.checks.measurement import Finding, Measurement, Status, Verdict, conclude, within
-from components.checks.serving_skew import compare
+from components.checks.serving_skew import compare, list_matrix
 from components.contract.contract import Contract
 from components.contract.errors import ProcessError
 from components.contract.features import model_inputs
@@ -142,7 +142,7 @@ class Referee:
             self.policy.training.min_category_count,
         )
         theirs = pq.read_table(native.outputs["features"])
-        matrix = np.array(theirs["features"].to_pylist(), dtype=np.float64)
+        matrix = list_matrix(theirs["features"])
         mine = preprocessing.features(self._rows_of(theirs[ROW_COLUMN].to_pylist()), fitted)
         if matrix.shape != mine.shape:
             return RefereeResult(
