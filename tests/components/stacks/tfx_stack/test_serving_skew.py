@@ -18,7 +18,7 @@ from components.checks.serving_skew import compare
 from components.datasets.canonical import ROW_COLUMN
 from components.stacks.process import ReleaseProcess
 from components.stacks.stages import REQUIRED_OUTPUTS, Stage
-from components.stacks.tfx_stack import stage_hooks, training
+from components.stacks.tfx_stack import serving, stage_hooks, training
 from components.stacks.tfx_stack.evaluation_config import compile_evaluation
 from components.stacks.tfx_stack.preprocessing import input_columns
 from components.stacks.tfx_stack.serving import (
@@ -30,6 +30,7 @@ from components.stacks.tfx_stack.serving import (
     write_served_features,
     write_served_scores,
 )
+from tests import clinic
 
 
 class ShiftedFeatures(tf.Module):
@@ -167,3 +168,34 @@ def test_export_alone_needs_no_training(tmp_path: Path) -> None:
     signature = tf.saved_model.load(str(tmp_path)).signatures[FEATURES_SIGNATURE]
     found = signature(examples=tf.constant([b"a", b"abc"]))["features"].numpy()
     assert found.tolist() == [[1.0], [3.0]]
+
+
+def _lenient(document: clinic.Document) -> None:
+    """Limits that any model of the clinic's few rows keeps, so that skew alone can close a gate."""
+    clinic.first_release(document)
+    document["release_gate"]["limits"] = [
+        {**limit, "min_n": 1, "tested_on": "point", **limit_of}
+        for limit in document["release_gate"]["limits"]
+        for limit_of in [{"at_least": 0.0} if "at_least" in limit else {"at_most": 1.0}]
+    ]
+
+
+@pytest.mark.slow
+def test_the_gate_catches_a_mismatched_export_in_a_whole_run(
+    make_process: Callable[..., ReleaseProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines import tfx_pipeline
+
+    def mismatched(to_features: Any, network: keras.Model) -> ServingModel:
+        return ServingModel(ShiftedFeatures(to_features), network)
+
+    # TFX loads the trainer's module anew, so what it takes from elsewhere is what can be changed.
+    monkeypatch.setattr(serving, "ServingModel", mismatched)
+    process = make_process(policy_change=_lenient)
+    tfx_pipeline.run(process)
+    assert process.close() == "blocked"
+    gate = process.chain.records()[-2]
+    assert gate.stage == "release_gate"
+    failed = {f["rule"] for f in gate.body["referee"]["findings"] if f["status"] == "FAIL"}
+    assert "skew:features" in failed
+    assert failed <= {"skew:features", "skew:score"}
