@@ -16,7 +16,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean lock test-tools dev-tools
+.PHONY: help setup demo test lint agreement bench clean lock test-tools dev-tools
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
@@ -116,6 +116,11 @@ lint: dev-tools ## check style, types and the direction of imports
 	$(BIN)/mypy
 	echo "assay: import-linter"
 	$(BIN)/lint-imports
+
+# A random five thousand; CI takes the same five hundred each time.
+agreement: dev-tools ## hold every engine against the referee on 5,000 generated cases
+	@echo "assay: asking every engine (about half an hour)"
+	ASSAY_AGREEMENT_CASES=5000 $(BIN)/pytest tests/agreement $(ARGS)
 
 bench: dev-tools ## time `assay check` beside TFDV, Evidently, Great Expectations and DuckDB
 	@echo "assay: running the benchmark (a quarter of an hour; leave the machine alone meanwhile)"
