@@ -38,7 +38,15 @@ _IDENTIFYING = re.compile(
 _CODE = re.compile(r"(?i)(_id|_code|code|type|kind)$")
 _INTEGER = "-?(0|[1-9][0-9]{0,17})"
 _NUMBER = "-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][-+]?[0-9]+)?"
-_TYPES = {"BOOLEAN": LogicalType.BOOLEAN, "FLOAT": LogicalType.NUMBER, "DOUBLE": LogicalType.NUMBER}
+_TYPES = {
+    "BOOLEAN": LogicalType.BOOLEAN,
+    **dict.fromkeys(("FLOAT", "DOUBLE", "DECIMAL"), LogicalType.NUMBER),
+    **dict.fromkeys(
+        ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"),
+        LogicalType.INTEGER,
+    ),
+}
+"""DuckDB's types that a logical type holds; of every other a contract has only the text."""
 _NUMERIC = (LogicalType.INTEGER, LogicalType.NUMBER)
 
 
@@ -125,9 +133,7 @@ def _typed(column: Column, kind: LogicalType, distinct: int) -> Column:
 def _type(name: str, sql_type: str, rows: TypedRows) -> LogicalType:
     """The narrowest type that holds every cell; text with a leading zero is a code."""
     if sql_type != "VARCHAR":
-        return _TYPES.get(
-            sql_type, LogicalType.INTEGER if "INT" in sql_type else LogicalType.STRING
-        )
+        return _TYPES.get(sql_type.partition("(")[0], LogicalType.STRING)
     cell = quote(name)
     present, integers, numbers, flags = rows.one(
         f"count({cell}), "

@@ -6,6 +6,7 @@ parts of a dataset, in any order, gives the profile of the whole to the last dig
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -124,7 +125,7 @@ class Profile:
         """The profile that ``to_json`` wrote.
 
         Raises:
-            EvidenceError: another version of the format.
+            EvidenceError: another version of the format, or figures that no rows can have.
         """
         if document.get("schemaVersion") != SCHEMA_VERSION:
             raise EvidenceError(f"not a profile of format {SCHEMA_VERSION}")
@@ -132,7 +133,36 @@ class Profile:
             name: ColumnProfile(**{**c, "edges": tuple(c["edges"]), "bins": tuple(c["bins"])})
             for name, c in document["columns"].items()
         }
-        return cls(document["rows"], columns, document["duplicates"])
+        profile = cls(document["rows"], columns, document["duplicates"])
+        for name, column in columns.items():
+            if not _adds_up(column, profile.rows):
+                raise EvidenceError(f"the profile's figures of {name} do not add up")
+        return profile
+
+
+def _adds_up(column: ColumnProfile, rows: int) -> bool:
+    """Whether all counts are counts, and those of bins or values are of every row."""
+    counts = [*(column.counts or {}).values(), *column.bins]
+    figures = [
+        rows,
+        column.rows,
+        column.nulls,
+        column.max_categories,
+        column.out_of_range,
+        column.out_of_domain,
+        column.out_of_pattern,
+        column.unparseable,
+        *counts,
+    ]
+    if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in figures):
+        return False
+    edges = list(column.edges)
+    rising = all(isinstance(e, float | int) and not math.isnan(e) for e in edges) and (
+        edges == sorted(set(edges))
+    )
+    binned = len(column.bins) in (0, len(edges) + 1) and bool(column.bins) >= bool(edges)
+    counted = column.nulls + sum(counts) == rows if counts or column.counts is not None else True
+    return column.rows == rows and column.nulls <= rows and rising and binned and counted
 
 
 def _extreme(choose: Any, a: float | None, b: float | None) -> float | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ PROFILE = Profile(
     3,
     {
         "ward": ColumnProfile(3, 1, None, None, {"A": 2}, 9),
+        "person": ColumnProfile(3, 0, None, None, None, 9),
         "cost": ColumnProfile(3, 0, 0.1, 2.0, None, 9, edges=(0.5,), bins=(1, 2)),
     },
     {"ward": 1},
@@ -36,6 +38,43 @@ def test_a_profile_of_another_contract_is_unusable_and_says_why(clinic: Contract
     assert reason is not None
     assert reason.startswith("the baseline was profiled under contract clinic 1.0.0")
     assert "this is clinic 2.0.0 (ffffffffffff)" in reason
+
+
+def _edited(**changes: object) -> bytes:
+    """The clinic's profile with some figures of the column cost changed by hand."""
+    document = json.loads(StoredProfile("clinic", "1", "0" * 64, PROFILE).to_bytes())
+    document["profile"]["columns"]["cost"].update(changes)
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bins": [-1, 4]},
+        {"bins": [1, 1]},
+        {"bins": [3]},
+        {"bins": []},
+        {"bins": ["1", "2"]},
+        {"bins": [1.0, 2.0]},
+        {"bins": [True, 2]},
+        {"edges": [0.5, 0.4], "bins": [1, 1, 1]},
+        {"edges": ["x"]},
+        {"edges": [float("nan")]},
+        {"nulls": 4},
+        {"nulls": -1},
+        {"rows": 4},
+        {"out_of_range": -1},
+        {"counts": {"A": 1}},
+    ],
+)
+def test_figures_that_no_rows_can_have_are_refused(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    (tmp_path / "p.json").write_bytes(_edited(**changes))
+    with pytest.raises(InputError, match=r"p\.json: not a profile"):
+        StoredProfile.read(tmp_path / "p.json")
+    (tmp_path / "p.json").write_bytes(_edited())
+    assert StoredProfile.read(tmp_path / "p.json").profile == PROFILE
 
 
 @pytest.mark.parametrize(
