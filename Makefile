@@ -19,7 +19,7 @@ SHELL := /bin/bash
 .PHONY: help setup demo test lint agreement bench clean lock test-tools dev-tools
 
 help: ## list the targets
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
 	echo "  variables: PYTHON=$(PYTHON) VENV=$(VENV) EXTRAS=$(EXTRAS) (core, tfx, pytorch or all)"
 
 # Prints the lane (a set of locks) that fits this machine, or stops with one line. It stays within

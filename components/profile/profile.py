@@ -143,7 +143,7 @@ class Profile:
 def _adds_up(column: ColumnProfile, rows: int) -> bool:
     """Whether all counts are counts, and those of bins or values are of every row."""
     counts = [*(column.counts or {}).values(), *column.bins]
-    figures = [
+    figures: list[Any] = [
         rows,
         column.rows,
         column.nulls,
@@ -156,7 +156,7 @@ def _adds_up(column: ColumnProfile, rows: int) -> bool:
     ]
     if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in figures):
         return False
-    edges = list(column.edges)
+    edges: list[Any] = list(column.edges)
     rising = all(isinstance(e, float | int) and not math.isnan(e) for e in edges) and (
         edges == sorted(set(edges))
     )
