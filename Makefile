@@ -105,8 +105,8 @@ demo: setup ## take real data through both stacks and write a report
 	$(BIN)/assay demo $(ARGS)
 
 test: dev-tools test-tools ## run the tests
-	@echo "assay: running the tests"
-	$(BIN)/pytest $(ARGS)
+	@echo "assay: running the tests, two files at a time"
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 lint: dev-tools ## check style, types and the direction of imports
 	@echo "assay: ruff"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from components.contract.policy_loader import load_policy
 from components.datasets.canonical import Dataset, ingest
 from components.stacks.telemetry import switch_off
 from tests import clinic as clinic_documents
+from tests.agreement.tally import TALLY
 
 # Tests import frameworks too, some of which report home as soon as they are loaded.
 switch_off()
@@ -53,3 +55,33 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Contract:
 def rules(clinic: Contract) -> Policy:
     """The made-up clinic's policy, as it is."""
     return clinic_documents.policy(clinic.path.parent, clinic)
+
+
+# The tally of tests/agreement, told at the end wherever its tests ran. Here and not beside them:
+# the process that prints for pytest-xdist's workers loads no conftest of a folder further down.
+
+_TALLY = "assay_agreement"
+_tallies: list[str] = []
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of pytest-xdist hands its tally to the process that prints."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None and TALLY.cases:
+        output[_TALLY] = str(TALLY)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker has ended."""
+    if _TALLY in getattr(node, "workeroutput", {}):
+        _tallies.append(node.workeroutput[_TALLY])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line for each process that compared anything."""
+    lines = [*_tallies, *([str(TALLY)] if TALLY.cases else [])]
+    if lines:
+        terminalreporter.section("agreement of the engines with the referee")
+        for line in lines:
+            terminalreporter.write_line(line)
