@@ -54,7 +54,8 @@ class Run:
     ``seconds`` is its wall-clock, ``cpu_seconds`` all of its threads and waited-for children;
     ``peak_mb`` the largest resident set of it or of any one child; ``read_mb`` what came from
     disk. ``load_before`` is the machine's one-minute load average when it began,
-    ``others_cores`` how many cores everybody else kept busy meanwhile.
+    ``others_cores`` how many cores everybody else kept busy meanwhile, and ``stolen_cores`` how
+    many the hypervisor took away.
     """
 
     peer: str
@@ -66,6 +67,7 @@ class Run:
     read_mb: float
     load_before: float
     others_cores: float
+    stolen_cores: float
     import_seconds: float | None
     work_seconds: float | None
     judged: dict[str, Any]
@@ -100,7 +102,7 @@ def measure(folder: Path, rows: int, repeat: int, quick: bool, shift: bool) -> d
         for peer in (COMMAND, *PEERS):
             _tell(f"not timed, so that bytecode is cached: {peer}")
             _run(peer, folder / "small", "warm", 0)
-    began = datetime.now(UTC)
+    began, machine = datetime.now(UTC), _machine()
     runs: list[Run] = []
     for temperature, number, peer in _schedule(1 if quick else repeat, quick):
         _tell(f"{temperature} round {number}: {peer}")
@@ -113,7 +115,8 @@ def measure(folder: Path, rows: int, repeat: int, quick: bool, shift: bool) -> d
         "compared_columns": len(COMPARED),
         "shifted": shift,
         "data": described,
-        "machine": _machine(),
+        "machine": machine,
+        "code_changed_meanwhile": _code() != machine["code"],
         "fewer_rounds": {} if quick else ONCE,
         "summary": summarise([asdict(r) for r in runs]),
         "runs": [asdict(r) for r in runs],
@@ -168,7 +171,7 @@ def _run(peer: str, folder: Path, temperature: str, number: int) -> Run:
         command = [sys.executable, "-m", "benchmarks.check_peers", peer, str(folder)]
     # Without cached bytecode the frameworks take more than twice as long to import.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    load, busy = os.getloadavg()[0], _busy_seconds()
+    load, (busy, stolen) = os.getloadavg()[0], _machine_seconds()
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as told:
         started = time.perf_counter()
         child = subprocess.Popen(
@@ -177,7 +180,9 @@ def _run(peer: str, folder: Path, temperature: str, number: int) -> Run:
         _, status, usage = os.wait4(child.pid, 0)
         seconds = time.perf_counter() - started
         child.returncode = os.waitstatus_to_exitcode(status)
-        busy = _busy_seconds() - busy
+        busy, stolen = (
+            now - then for now, then in zip(_machine_seconds(), (busy, stolen), strict=True)
+        )
         printed.seek(0)
         told.seek(0)
         text, trouble = printed.read().decode(), told.read().decode(errors="replace")
@@ -201,6 +206,7 @@ def _run(peer: str, folder: Path, temperature: str, number: int) -> Run:
         read_mb=round(usage.ru_inblock * 512 / 2**20, 1),
         load_before=round(load, 2),
         others_cores=round(max(0.0, busy - cpu) / seconds, 2),
+        stolen_cores=round(stolen / seconds, 2),
         import_seconds=_rounded(said.get("import_seconds")),
         work_seconds=_rounded(said.get("work_seconds")),
         judged=judged,
@@ -218,21 +224,17 @@ def _evict(path: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _busy_seconds() -> float:
-    """Processor seconds that the whole machine has worked so far, waiting for disks left out."""
+def _machine_seconds() -> tuple[float, float]:
+    """Processor seconds that the machine has worked so far, and that were taken from it."""
     first = Path("/proc/stat").read_text().partition("\n")[0].split()[1:]
-    user, nice, system, _idle, _iowait, irq, softirq, *_ = (int(n) for n in first)
-    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+    user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = (int(n) for n in first)
+    tick = os.sysconf("SC_CLK_TCK")
+    return (user + nice + system + irq + softirq) / tick, steal / tick
 
 
 def _machine() -> dict[str, Any]:
     """Facts that figures depend on; no name of a host or a person, and no path."""
     models = [x for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x]
-    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    changed = subprocess.run(
-        ["git", "status", "--porcelain", "components", "pipelines"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
     return {
         "cores": len(os.sched_getaffinity(0)),
         "processor": models[0].partition(":")[2].strip() if models else "unknown",
@@ -240,9 +242,26 @@ def _machine() -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _PACKAGES},
-        "revision": git.stdout.strip() or "unknown",
-        "uncommitted_changes": bool(changed.stdout.strip()),
+        "code": _code(),
     }
+
+
+def _code() -> dict[str, str]:
+    """Which code `assay check` is: git's objects, and what is not committed of them."""
+    asked = {
+        "revision": ["rev-parse", "HEAD"],
+        "components": ["rev-parse", "HEAD:components"],
+        "pipelines": ["rev-parse", "HEAD:pipelines"],
+        "uncommitted": ["status", "--porcelain", "components", "pipelines"],
+    }
+    return {name: _git(arguments) for name, arguments in asked.items()}
+
+
+def _git(arguments: list[str]) -> str:
+    asked = subprocess.run(
+        ["git", *arguments], capture_output=True, text=True, check=False, cwd=_REPOSITORY
+    )
+    return asked.stdout.strip()
 
 
 def _version(name: str) -> str:
