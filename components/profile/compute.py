@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,18 +110,17 @@ def edges_of(
 
 
 def _edges(rows: TypedRows, value: str, bins: int) -> tuple[float, ...]:
-    (lowest,) = rows.one(f"min({value})")
+    steps = [i / bins for i in range(1, bins)]
+    lowest, quantiles = rows.one(f"min({value}), quantile_disc({value}, {steps})")
     if lowest is None:
         return ()
-    all_rows, at_lowest = rows.one(f"count({value}), count(*) FILTER ({value} = {literal(lowest)})")
-    apart = at_lowest / all_rows >= 1 / bins
-    steps = [i / (bins - apart) for i in range(0 if apart else 1, bins - apart)]
-    above = rows.where(f"{value} > {literal(lowest)}") if apart else rows
-    quantiles = above.one(f"quantile_disc({value}, {steps})")[0]
-    found = {float(q) for q in quantiles or () if q > lowest}
-    if apart:
-        found = {float(lowest), *(found or {math.nextafter(lowest, math.inf)})}
-    return tuple(sorted(found))
+    if quantiles[0] > lowest:
+        return tuple(sorted({float(q) for q in quantiles}))
+    # A bin's worth of rows or more hold the lowest value.
+    steps = [i / (bins - 1) for i in range(bins - 1)]
+    above = rows.where(f"{value} > {literal(lowest)}").one(f"quantile_disc({value}, {steps})")[0]
+    found = {float(q) for q in above or ()} or {math.nextafter(lowest, math.inf)}
+    return tuple(sorted({float(lowest), *found}))
 
 
 def profile_files(
@@ -144,9 +143,10 @@ def profile_files(
     Raises:
         InputError: no files.
     """
-    told = {name: str(count) for name, count in (unparseable or {}).items()}
     with canonical_rows(files) as rows:
-        return profile_rows(rows, contract, edges, max_categories=max_categories, counted=told)
+        return profile_rows(
+            rows, contract, edges, max_categories=max_categories, counted=unparseable
+        )
 
 
 def profile_rows(
@@ -155,7 +155,7 @@ def profile_rows(
     edges: Edges,
     *,
     max_categories: int,
-    counted: Mapping[str, str] | None = None,
+    counted: Mapping[str, int] | None = None,
     keys: bool = True,
     watch: Watch = _nobody,
 ) -> Profile:
@@ -170,16 +170,20 @@ def profile_rows(
         keys: whether repeated keys are counted; they are the contract's business, not drift's.
         watch: told each column's name.
     """
+    (total,) = rows.one("count(*)")
     columns = {}
     for column in contract.columns:
         watch(column.name)
-        bad = (counted or {}).get(column.name)
-        if bad is None:
-            flag = rows.unparseable.get(column.name)
-            bad = f"count(*) FILTER ({flag})" if flag else "0"
-        inner = edges.get(column.name, ()) if is_numeric(column) else ()
-        columns[column.name] = _profile_column(rows, column, inner, max_categories, bad)
-    (total,) = rows.one("count(*)")
+        flag = rows.unparseable.get(column.name)
+        bad: str | int = flag if flag is not None else (counted or {}).get(column.name, 0)
+        if is_numeric(column) or is_identifier(column):
+            inner = edges.get(column.name, ()) if is_numeric(column) else ()
+            found = _by_row(rows, column, inner, bad)
+        else:
+            found = _by_value(rows, column, bad, max_categories)
+        columns[column.name] = replace(
+            found, rows=total, nulls=total - found.rows, max_categories=max_categories
+        )
     if not keys:
         return Profile(int(total), columns)
     duplicates = {"+".join(key): _duplicates(rows, key) for key in uniqueness_rules(contract)}
@@ -194,100 +198,103 @@ def _value(column: Column) -> str:
     return name
 
 
-def _breaches(column: Column, value: str) -> tuple[str | None, str | None, str | None]:
-    """SQL that is true for a value outside the contract's range, its domain, its pattern.
-
-    None for a clause that the contract does not have.
-    """
+def _breaches(column: Column) -> tuple[str, str, str]:
+    """SQL that is true where ``assay_v`` is outside the column's range, its domain, its pattern."""
     bounds = []
     if column.minimum is not None:
-        bounds.append(f"{value} < {literal(column.minimum)}")
+        bounds.append(f"assay_v < {literal(column.minimum)}")
     if column.maximum is not None:
-        bounds.append(f"{value} > {literal(column.maximum)}")
-    domain = pattern = None
+        bounds.append(f"assay_v > {literal(column.maximum)}")
+    domain = pattern = "FALSE"
     if column.allowed is not None:
-        domain = f"{value} NOT IN ({', '.join(literal(v) for v in column.allowed)})"
+        domain = f"assay_v NOT IN ({', '.join(literal(v) for v in column.allowed)})"
     if column.pattern is not None:
-        pattern = f"NOT regexp_matches({value}, {literal(column.pattern)})"
-    return " OR ".join(bounds) or None, domain, pattern
+        pattern = f"NOT regexp_matches(assay_v, {literal(column.pattern)})"
+    return " OR ".join(bounds) or "FALSE", domain, pattern
 
 
-def _profile_column(
-    rows: TypedRows,
-    column: Column,
-    edges: tuple[float, ...],
-    max_categories: int,
-    unparseable: str,
+def _by_row(
+    rows: TypedRows, column: Column, edges: tuple[float, ...], unparseable: str | int
 ) -> ColumnProfile:
-    value, numeric = f"({_value(column)})", is_numeric(column)
-    extremes = not is_identifier(column) and column.logical_type in (
-        LogicalType.INTEGER,
-        LogicalType.NUMBER,
+    """A number's or an identifier's profile, in one scan; ``rows`` are those with a value.
+
+    Of an identifier nothing is kept but counts.
+    """
+    flag = unparseable if isinstance(unparseable, str) else "FALSE"
+    values = TypedRows(
+        rows.database,
+        f"(SELECT {_value(column)} AS assay_v, {flag} AS assay_bad FROM {rows.relation})",  # noqa: S608
     )
-    total, bad = rows.one(f"count(*), {unparseable}")
-    counts: dict[str, int] | None = None
-    bins: tuple[int, ...] = ()
-    # Of a category each value is looked at once, however many rows hold it.
-    grouped = not numeric and not is_identifier(column)
-    held = _grouped(rows, value) if grouped else _each(rows, value)
-    weight = "sum(assay_n)" if grouped else "count(*)"
-    parts = [
-        f"{weight} FILTER (assay_v IS NOT NULL)",
-        *(
-            "0" if breach is None else f"{weight} FILTER ({breach})"
-            for breach in _breaches(column, "assay_v")
-        ),
-        "min(assay_v)" if extremes else "NULL",
-        "max(assay_v)" if extremes else "NULL",
-        *(f"count(*) FILTER (assay_v >= {literal(edge)})" for edge in edges),
+    conditions = [
+        "assay_v IS NOT NULL",
+        "assay_bad",
+        *_breaches(column),
+        *(f"assay_v >= {literal(edge)}" for edge in edges),
     ]
-    *sums, low, high = (found := held.one(", ".join(parts)))[:6]
-    # A sum over no rows is null.
-    present, ranged, foreign, unmatched = (int(n or 0) for n in sums)
-    if numeric:
-        at_or_above = [present, *found[6:], 0]
-        bins = tuple(a - b for a, b in zip(at_or_above[:-1], at_or_above[1:], strict=True))
-    elif grouped:
-        counts = _counts(held, max_categories)
+    # countif is three times as fast as a count with a filter; of no rows it is null.
+    counted = ", ".join(f"countif({c})" for c in conditions)
+    extremes = "min(assay_v), max(assay_v)" if is_numeric(column) else "NULL, NULL"
+    low, high, *found = values.one(f"{extremes}, {counted}")
+    present, bad, ranged, foreign, unmatched, *above = (int(n or 0) for n in found)
+    at_or_above = [present, *above, 0]
+    bins = tuple(a - b for a, b in zip(at_or_above[:-1], at_or_above[1:], strict=True))
     return ColumnProfile(
-        rows=total,
-        nulls=total - present,
-        # Plus zero: -0.0 and 0.0 are one value, and which of them is the least is chance.
-        minimum=None if low is None else float(low) + 0.0,
-        maximum=None if high is None else float(high) + 0.0,
-        counts=counts,
-        max_categories=max_categories,
+        rows=present,
+        nulls=0,
+        minimum=_extreme(low),
+        maximum=_extreme(high),
+        counts=None,
+        max_categories=0,
         edges=edges,
-        bins=bins,
+        bins=bins if is_numeric(column) else (),
         out_of_range=ranged,
         out_of_domain=foreign,
         out_of_pattern=unmatched,
-        unparseable=bad,
+        unparseable=bad if isinstance(unparseable, str) else unparseable,
     )
 
 
-def _each(rows: TypedRows, value: str) -> TypedRows:
-    """Every row's value."""
-    relation = f"(SELECT {value} AS assay_v FROM {rows.relation})"  # noqa: S608
-    return TypedRows(rows.database, relation)
+def _by_value(rows: TypedRows, column: Column, unparseable: str | int, most: int) -> ColumnProfile:
+    """A category's profile: each value is looked at once, however many rows hold it.
 
-
-def _grouped(rows: TypedRows, value: str) -> TypedRows:
-    """Every distinct value once, its weight the number of rows that hold it."""
-    relation = (
-        f"(SELECT {value} AS assay_v, count(*) AS assay_n "  # noqa: S608
-        f"FROM {rows.relation} GROUP BY ALL)"
+    ``rows`` are those with a value; the values are listed where there are no more than ``most``.
+    """
+    if isinstance(unparseable, str):
+        unparseable = int(rows.one(f"countif({unparseable})")[0] or 0)
+    values = TypedRows(
+        rows.database,
+        f"(SELECT {_value(column)} AS assay_v, count(*) AS assay_n "  # noqa: S608
+        f"FROM {rows.relation} GROUP BY ALL)",
     )
-    return TypedRows(rows.database, relation)
+    ordered = column.logical_type in (LogicalType.INTEGER, LogicalType.NUMBER)
+    extremes = "min(assay_v), max(assay_v)" if ordered else "NULL, NULL"
+    listed = (
+        f"arg_min({{'v': assay_v::VARCHAR, 'n': assay_n}}, assay_v, {most + 1}) "
+        "FILTER (assay_v IS NOT NULL)"
+    )
+    sums = ", ".join(
+        f"sum(assay_n) FILTER ({c})" for c in ("assay_v IS NOT NULL", *_breaches(column))
+    )
+    low, high, held, *found = values.one(f"{extremes}, {listed}, {sums}")
+    present, ranged, foreign, unmatched = (int(n or 0) for n in found)
+    counts = {v["v"]: int(v["n"]) for v in held or ()}
+    return ColumnProfile(
+        rows=present,
+        nulls=0,
+        minimum=_extreme(low),
+        maximum=_extreme(high),
+        counts=dict(sorted(counts.items())) if len(counts) <= most else None,
+        max_categories=most,
+        out_of_range=ranged,
+        out_of_domain=foreign,
+        out_of_pattern=unmatched,
+        unparseable=unparseable,
+    )
 
 
-def _counts(values: TypedRows, most: int) -> dict[str, int] | None:
-    """Rows of each value as text; None where there are more values than ``most``."""
-    found = values.database.execute(
-        f"SELECT assay_v::VARCHAR, sum(assay_n)::BIGINT FROM {values.relation} "  # noqa: S608
-        f"WHERE assay_v IS NOT NULL GROUP BY 1 LIMIT {most + 1}"
-    ).fetchall()
-    return dict(sorted(found)) if len(found) <= most else None
+def _extreme(value: Any) -> float | None:
+    # Plus zero: -0.0 and 0.0 are one value, and which of them is the least is chance.
+    return None if value is None else float(value) + 0.0
 
 
 def _duplicates(rows: TypedRows, keys: tuple[str, ...]) -> int:
