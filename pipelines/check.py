@@ -11,10 +11,9 @@ from components.checks.gates import data_gate
 from components.checks.measurement import Verdict, conclude
 from components.checks.schema import schema_findings
 from components.contract.clauses import Clause, drift_clauses, schema_clauses
-from components.contract.contract import Contract
+from components.contract.contract import NO_SPAN, Contract
 from components.contract.errors import InputError
 from components.contract.policy import DataGatePolicy, Policy
-from components.datasets.canonical import NO_SPAN
 from components.datasets.sources import RowSource, open_source, require_columns
 from components.datasets.typed_rows import open_rows
 from components.profile.compute import Edges, TypedRows, edges_of, profile_rows

@@ -14,6 +14,9 @@ Scalar = str | int | float | bool
 IDENTIFIER = "phi-identifier"
 """Classification of a column whose values name people."""
 
+NO_SPAN = "all"
+"""The span of a row that has none."""
+
 
 class Role(StrEnum):
     """What a column is for. Every column has exactly one role."""

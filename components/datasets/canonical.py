@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.contract.contract import Contract
+from components.contract.contract import NO_SPAN, Contract
 from components.contract.errors import EvidenceError, InputError
 from components.contract.policy import DataGatePolicy, Policy, Splits
 from components.datasets.sources import RowSource, open_source, reading, require_columns
@@ -40,7 +40,6 @@ SCHEMA_VERSION = "assay-manifest/v1"
 ROW_COLUMN = "assay_row"
 _SPLIT_COLUMN = "assay_split"
 SPLITS = ("train", "validation", "evaluation")
-NO_SPAN = "all"
 _BUCKETS = 10_000
 
 

@@ -7,15 +7,18 @@ import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
-import pyarrow as pa
 
 from components.contract.contract import Column, Contract, LogicalType
 from components.contract.errors import InputError
 from components.datasets.sources import RowSource, reading, require_columns
 from components.profile.compute import TypedRows
 from components.profile.sql import connect, literal, path_literal, quote
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SQL_TYPES = {
     LogicalType.STRING: "VARCHAR",
