@@ -108,7 +108,7 @@ def check(
         else:
             edges = edges_of(rows, present, gate.bins, watch)
             everything = _profile(rows, present, edges, gate, watch, keys=True)
-            sides = _Sides(everything, None)
+            sides = _Sides(everything, None, spans=[])
     verdict = data_gate(
         everything, sides.current, sides.baseline, contract, policy, sides.spans,
         sides.unusable, absent,
@@ -150,25 +150,39 @@ def _against_reference(
 ) -> _Sides:
     if reference.suffix == ".json":
         stored = StoredProfile.read(reference)
-        unusable = stored.unusable_for(contract)
+        unusable = stored.unusable_for(contract, gate)
         baseline = stored.profile
-        edges: Edges = {n: c.edges for n, c in baseline.columns.items()} if not unusable else {}
+        known = {} if unusable else {n: c.edges for n, c in baseline.columns.items()}
+        edges = _completed(known, rows, present, gate, watch)
         return _Sides(
             _profile(rows, present, edges, gate, watch, keys=True), baseline, unusable=unusable
         )
     source = open_source(contract, reference)
-    known, _ = _columns(contract, source)
-    with open_rows(known, source) as before:
-        edges = edges_of(before, known, gate.bins, watch)
-        baseline = _profile(before, known, edges, gate, watch)
+    held, _ = _columns(contract, source)
+    with open_rows(held, source) as before:
+        found = edges_of(before, held, gate.bins, watch)
+        baseline = _profile(before, held, found, gate, watch)
+    edges = _completed(found, rows, present, gate, watch)
     return _Sides(_profile(rows, present, edges, gate, watch, keys=True), baseline)
+
+
+def _completed(
+    edges: Edges, rows: TypedRows, present: Contract, gate: DataGatePolicy, watch: Watch
+) -> Edges:
+    """Edges of every column: those of the rows themselves where the baseline gave none.
+
+    No drift is judged on them. Without them a profile that is saved would be no baseline either.
+    """
+    lacking = present.narrowed(c.name for c in present.columns if not edges.get(c.name))
+    return {**edges_of(rows, lacking, gate.bins, watch), **{n: e for n, e in edges.items() if e}}
 
 
 def _against_spans(
     present: Contract, gate: DataGatePolicy, rows: TypedRows, watch: Watch
 ) -> tuple[Profile, _Sides]:
     if present.span is None:
-        everything = _profile(rows, present, {}, gate, watch, keys=True)
+        edges = edges_of(rows, present, gate.bins, watch)
+        everything = _profile(rows, present, edges, gate, watch, keys=True)
         reason = "the span column that tells baseline from current is not in the data"
         return everything, _Sides(everything, None, unusable=reason)
     label = f"coalesce({quote(str(present.span_label_column))}::VARCHAR, {literal(NO_SPAN)})"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from components.contract.policy import Policy
     from pipelines.check import Checked, Watch
 
 
@@ -43,7 +44,7 @@ def check(
 
     from components.contract.errors import InputError
     from pipelines import check_output
-    from pipelines.files import write
+    from pipelines.files import require_target, write
     from pipelines.json_output import print_json
 
     if schema_only and (reference or policy or save_profile):
@@ -52,13 +53,12 @@ def check(
             where="assay check",
             expected="one or the other",
         )
+    for target in (junit, save_profile):
+        require_target(target, contract, data, reference, policy)
     with _progress(quiet=as_json) as watch:
         checked = _check(contract, data, reference, policy, schema_only, watch)
-    if save_profile is not None:
-        from components.profile.stored import StoredProfile
-
-        stored = StoredProfile.of(checked.contract, checked.profile)
-        write(save_profile, stored.to_bytes())
+    if save_profile is not None and checked.policy is not None:
+        _save(save_profile, checked, checked.policy)
     if junit is not None:
         write(junit, check_output.junit(checked))
     if as_json:
@@ -66,6 +66,19 @@ def check(
     else:
         check_output.print_table(Console(highlight=False), checked)
     raise typer.Exit(0 if checked.verdict.is_open else 1)
+
+
+def _save(path: Path, checked: Checked, policy: Policy) -> None:
+    """Write the profile of rows that break nothing; of others it would make a bad baseline."""
+    from components.checks.measurement import Status
+    from components.profile.stored import StoredProfile
+    from pipelines.files import write
+
+    if checked.verdict.status is Status.FAIL:
+        typer.echo(f"assay: {path} was not written: the data break a rule", err=True)
+        return
+    stored = StoredProfile.of(checked.contract, policy.data_gate, checked.profile)
+    write(path, stored.to_bytes())
 
 
 def _check(

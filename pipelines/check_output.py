@@ -55,7 +55,7 @@ def print_table(console: Console, checked: Checked) -> None:
             )
     console.print(table)
     for finding in checked.verdict.findings:
-        if finding.status is not Status.PASS:
+        if finding.status is not Status.PASS or finding.rule == "first_release":
             console.print(Text(f"{finding.status:<13}", STYLES[finding.status]), end="")
             console.print(Text(f"{finding.rule}: {finding.reason}"), soft_wrap=True)
     status = checked.verdict.status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -192,8 +193,12 @@ def _break_down(
 def main() -> None:
     """Entry point. One line and exit 2 for bad input, one line and exit 3 for a malfunction."""
     sys.excepthook = _break_down
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # Leave as after Ctrl-C: what stands in temporary folders goes with us.
+        signal.signal(number, signal.default_int_handler)
     try:
-        code = app(standalone_mode=False)
+        # Not through Typer's own call: that puts its excepthook, which prints messages, over ours.
+        code = typer.main.get_command(app)(standalone_mode=False)
         if code == _INTERRUPTED:  # typer has turned Ctrl-C into this code
             print(_INTERRUPTED_LINE, file=sys.stderr)
         sys.exit(code)
@@ -203,6 +208,9 @@ def main() -> None:
     except AssayError as error:
         print(f"assay: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print(_INTERRUPTED_LINE, file=sys.stderr)
+        sys.exit(_INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(_OPEN)

@@ -8,6 +8,25 @@ from components.contract.errors import InputError
 from components.lineage.durable import write_atomically, write_once
 
 
+def require_target(path: Path | None, *inputs: Path | None) -> None:
+    """Refuse, before any work is done, a path that could not or must not be written in the end.
+
+    Raises:
+        InputError: its folder is not there, it is no regular file, or it is one of the inputs.
+    """
+    if path is None:
+        return
+    same = [
+        p for p in inputs if p is not None and p.exists() and path.exists() and path.samefile(p)
+    ]
+    if same or not path.parent.is_dir() or (path.exists() and not path.is_file()):
+        raise InputError(
+            "is an input" if same else "cannot be written",
+            where=str(path),
+            expected="a file to write, in a folder that is there",
+        )
+
+
 def write(path: Path, content: bytes) -> None:
     """Write a file, replacing what was there.
 

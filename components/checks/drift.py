@@ -137,7 +137,8 @@ def _column_drift(
 def count_vectors(before: ColumnProfile, after: ColumnProfile) -> tuple[_Counts, _Counts] | None:
     """Counts of both sides over the same bins or categories, nulls last; None if they differ."""
     if before.counts is None and after.counts is None and before.bins and after.bins:
-        if before.edges != after.edges:
+        # One bin for all values would find any two sides alike.
+        if before.edges != after.edges or (not before.edges and any(before.bins)):
             return None
         rows = [[*side.bins, side.nulls] for side in (before, after)]
     elif before.counts is not None and after.counts is not None:

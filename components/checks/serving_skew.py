@@ -35,6 +35,8 @@ def compare(column: str, trained: Path, served: Path, *, at_most: float, unit: s
     if not rows.equals(other_rows) or before.shape != after.shape:
         reason = f"the exported model gives {column} of other rows, or another number of them"
         return Finding(rule, Status.FAIL, reason)
+    if before.shape[1] == 0:
+        return Finding(rule, Status.INCONCLUSIVE, f"{column} differ in number from row to row")
     worst = float(np.max(np.abs(before - after), initial=0.0))
     name = f"largest difference of {column} between training and serving"
     return within(rule, Measurement(name, worst, len(rows), unit=unit), at_most=at_most)

@@ -119,7 +119,7 @@ def _pattern(pattern: Any, logical_type: LogicalType, where: str) -> str | None:
         re.compile(pattern)
         with duckdb.connect() as database:
             database.execute("SELECT regexp_matches('', ?)", [pattern]).fetchall()
-    except (re.error, duckdb.Error) as error:
+    except (re.error, OverflowError, RecursionError, duckdb.Error) as error:
         reason = error.msg if isinstance(error, re.error) else "not within RE2"
         raise InputError(
             f"pattern is not a regular expression that every engine reads ({reason})",

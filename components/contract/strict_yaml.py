@@ -84,7 +84,10 @@ def _construct_int(_: _StrictLoader, node: yaml.ScalarNode) -> int:
             "a plain decimal number, or quotes around text",
             node.start_mark,
         )
-    return int(node.value)
+    value = int(node.value)
+    if not -(2**63) <= value < 2**63:
+        raise _Surprise("a whole number beyond 64 bits", "a smaller number", node.start_mark)
+    return value
 
 
 def _construct_float(loader: _StrictLoader, node: yaml.ScalarNode) -> float:
@@ -122,6 +125,10 @@ def load_yaml(path: Path) -> tuple[dict[str, Any], bytes]:
         InputError: missing, larger than 1 MB, not UTF-8, not one mapping, or a YAML surprise.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(
+                "cannot be read (no file)", where=str(path), expected="a readable YAML file"
+            )
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
     except OSError as error:

@@ -16,7 +16,7 @@ MAX_UNPACKED_RATIO = 200
 
 Tables of text come to 5 to 30; DEFLATE itself cannot pass 1,032. A small file is let be.
 """
-_LET_BE_BYTES = 64 << 20
+_LET_BE_BYTES = 1 << 20
 _LONGEST_HEADER = 1_000_000
 _CHUNK = 1 << 20
 

@@ -30,7 +30,7 @@ _RANGE_MARGIN = 0.5
 _NULL_MARGIN = 1.5
 _ROWS_MARGIN = 2
 _SMALL_GROUP = 11
-"""A value of fewer rows may be one person's, and stays out of the contract."""
+"""A value of fewer people may name one of them, and stays out of the contract."""
 
 _IDENTIFYING = re.compile(
     r"(?i)(^|_)(ssn|mrn|npi|nbr|e?mail|phone|fax|address|street|zip|dob|surname|\w*name|\w*id)$"
@@ -99,10 +99,12 @@ def infer_contract(data: Path, wishes: Wishes, path: str) -> str:
     typed = _contract(wishes, columns)
     with open_rows(typed, source) as rows:
         profile = profile_rows(rows, typed, {}, max_categories=MOST_CATEGORIES)
+        rare = {c.name for c in columns if c.categorical and _names_few(rows, c.name, wishes)}
     _require_positive(wishes, profile.columns[wishes.label], source)
     document = _document(wishes, source, path, profile.rows)
     document["schema"][0]["properties"] = [
-        _property(c, profile.columns[c.name], wishes, distinct[c.name]) for c in columns
+        _property(c, profile.columns[c.name], wishes, distinct[c.name], c.name in rare)
+        for c in columns
     ]
     header = "# yaml-language-server: $schema=./contract-v1.schema.json\n"
     return header + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
@@ -120,8 +122,9 @@ def _text(name: str, wishes: Wishes) -> Column:
 
 
 def _typed(column: Column, kind: LogicalType, distinct: int) -> Column:
-    """The column with its guessed type and class; what has few values names no person."""
-    named = _IDENTIFYING.search(column.name) and distinct > MOST_CATEGORIES
+    """The column with its guessed type and class; few numbers are codes and name no person."""
+    few = distinct <= MOST_CATEGORIES and kind is not LogicalType.STRING
+    named = _IDENTIFYING.search(column.name) and not few
     return replace(
         column,
         logical_type=kind,
@@ -149,6 +152,15 @@ def _type(name: str, sql_type: str, rows: TypedRows) -> LogicalType:
         if present and counted == present:
             return kind
     return LogicalType.STRING
+
+
+def _names_few(rows: TypedRows, column: str, wishes: Wishes) -> bool:
+    """Whether some value of a column belongs to fewer people than make a group."""
+    by_value = rows.database.execute(
+        f"SELECT count(DISTINCT {quote(wishes.entity)}) FROM {rows.relation} "  # noqa: S608
+        f"WHERE {quote(column)} IS NOT NULL GROUP BY {quote(column)} ORDER BY 1 LIMIT 1"
+    ).fetchall()
+    return bool(by_value) and int(by_value[0][0]) < _SMALL_GROUP
 
 
 def _require_positive(wishes: Wishes, label: ColumnProfile, source: RowSource) -> None:
@@ -187,7 +199,7 @@ def _ours(name: str, value: Any) -> dict[str, Any]:
 
 
 def _property(
-    column: Column, found: ColumnProfile, wishes: Wishes, distinct: int
+    column: Column, found: ColumnProfile, wishes: Wishes, distinct: int, rare: bool
 ) -> dict[str, Any]:
     """One column as the contract states it."""
     identifying = column.classification == IDENTIFIER
@@ -205,7 +217,7 @@ def _property(
     stated["classification"] = column.classification
     if numeric and column.role is not Role.LABEL and not identifying and found.minimum is not None:
         stated["logicalTypeOptions"] = dict(_range(column, found))
-    values = [] if identifying else _domain(column, found)
+    values = [] if identifying or rare else _domain(column, found)
     if values:
         quality.append(
             {"metric": "invalidValues", "mustBe": 0, "arguments": {"validValues": values}}
@@ -231,11 +243,9 @@ def _scalar(text: str, kind: LogicalType) -> str | int | float | bool:
 
 def _domain(column: Column, found: ColumnProfile) -> list[str | int | float | bool]:
     """Values, where there are few and none of them is rare enough to name a person."""
-    if not column.categorical or column.logical_type is LogicalType.BOOLEAN or not found.counts:
+    if not column.categorical or column.logical_type is LogicalType.BOOLEAN:
         return []
-    if min(found.counts.values()) < _SMALL_GROUP:
-        return []
-    return [_scalar(text, column.logical_type) for text in sorted(found.counts)]
+    return [_scalar(text, column.logical_type) for text in sorted(found.counts or ())]
 
 
 def _range(column: Column, found: ColumnProfile) -> Iterator[tuple[str, float]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from components.contract.contract import Contract
-from components.contract.errors import InputError
+from components.contract.errors import AssayError, InputError
 from components.datasets.csv_files import csv_sql, csv_trouble, read_header
 from components.profile.sql import connect, parquet, quote
 
@@ -51,6 +51,16 @@ def reading(source: RowSource) -> Iterator[None]:
     """
     try:
         yield
+    except duckdb.OutOfMemoryException:
+        raise AssayError(
+            f"{source.named}: more distinct values than fit into memory; "
+            "split the data, or declare fewer numeric columns"
+        ) from None
+    except RuntimeError as error:
+        # How DuckDB says that a signal came in while it worked.
+        if "interrupted" in str(error):
+            raise KeyboardInterrupt from None
+        raise
     except duckdb.Error as error:
         kind = "Parquet" if source.typed else "CSV"
         why = type(error).__name__ if source.typed else csv_trouble(str(error))
@@ -120,11 +130,25 @@ def _files_at(path: Path, declared: str | None) -> tuple[list[Path], str]:
     Raises:
         InputError: none, or files of several formats.
     """
-    folder = path.is_dir()
-    candidates = [p for p in path.iterdir() if p.is_file()] if folder else [path]
-    files = sorted(p for p in candidates if not folder or _suffix(p) in _KINDS)
-    if not files or not all(f.is_file() for f in files):
-        raise InputError("no such file", where=str(path), expected="CSV or Parquet files")
+    try:
+        folder = path.is_dir()
+        held = [p for p in path.iterdir() if p.name[0] not in "._"] if folder else [path]
+        files = sorted(held)
+        odd = next(
+            (p for p in files if folder and not (p.is_file() and _suffix(p) in _KINDS)), None
+        )
+        if not files or not all(f.is_file() for f in files if odd is None):
+            raise InputError("no such file", where=str(path), expected="CSV or Parquet files")
+    except OSError as error:
+        raise InputError(
+            f"cannot be read ({error.strerror})", where=str(path), expected="readable files"
+        ) from error
+    if odd is not None:
+        raise InputError(
+            f"{odd.name} would not be read",
+            where=str(path),
+            expected="a folder of CSV or Parquet files and nothing else",
+        )
     kinds = {_suffix(f) for f in files if _suffix(f) in _KINDS}
     if len(kinds) > 1:
         raise InputError("CSV and Parquet side by side", where=str(path), expected="one format")
@@ -149,9 +173,12 @@ def _from_files(path: Path, contract: Contract, declared: str | None) -> RowSour
     first = parts[files[0]].types
     for file, part in parts.items():
         if part.types.keys() != first.keys():
-            odd = min(part.types.keys() ^ first.keys())
+            # A file without a header line has cells for names: only the contract's are quoted.
+            odd = sorted((part.types.keys() ^ first.keys()) & {c.name for c in contract.columns})
             raise InputError(
-                f"column {odd} is in this file or in {files[0].name}, not in both",
+                f"column {odd[0]} is in this file or in {files[0].name}, not in both"
+                if odd
+                else f"other columns than in {files[0].name}",
                 where=str(file),
                 expected="the same columns in every file",
             )

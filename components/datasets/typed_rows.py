@@ -29,6 +29,14 @@ _SQL_TYPES = {
 _NUMERIC = (LogicalType.INTEGER, LogicalType.NUMBER)
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 _FLOATS = ("FLOAT", "DOUBLE")
+_EXACT = (*_INTEGERS, "UBIGINT", "HUGEINT", "DECIMAL")
+_FITTING = {
+    LogicalType.STRING: ("VARCHAR", "ENUM", "UUID", "DATE", *_EXACT),
+    LogicalType.INTEGER: ("VARCHAR", "BOOLEAN", *_EXACT, *_FLOATS),  # a flag is 0 or 1
+    LogicalType.NUMBER: ("VARCHAR", *_EXACT, *_FLOATS),
+    LogicalType.BOOLEAN: ("VARCHAR", "BOOLEAN", *_EXACT, *_FLOATS),
+}
+"""DuckDB's types whose values can be of a logical type; a cell of any other never is."""
 _BOOLEAN_TEXTS = ", ".join(
     literal(t) for t in ("true", "false", "t", "f", "yes", "no", "y", "n", "1", "0", "1.0", "0.0")
 )
@@ -154,6 +162,10 @@ def _numbers(texts: tuple[str, ...]) -> list[float]:
     return [n for n in found if math.isfinite(n)]
 
 
+def _fits(column: Column, sql_type: str) -> bool:
+    return sql_type.partition("(")[0] in _FITTING[column.logical_type]
+
+
 def _typed(column: Column, contract: Contract, sql_type: str) -> str:
     """SQL for a column's value; null where the cell holds nothing of the type without a loss.
 
@@ -161,6 +173,8 @@ def _typed(column: Column, contract: Contract, sql_type: str) -> str:
     numbers: all of these are cells of another type. Cells that are numbers already are not taken
     to text and back.
     """
+    if not _fits(column, sql_type):
+        return f"NULL::{_SQL_TYPES[column.logical_type]}"
     cell = _cell(column, contract, sql_type)
     value = f"TRY_CAST({cell} AS {_SQL_TYPES[column.logical_type]})"
     plain = f"NOT contains(({cell})::VARCHAR, '_')"
@@ -192,6 +206,8 @@ def _failed(column: Column, contract: Contract, sql_type: str) -> str | None:
 
     None where there can be no such cell.
     """
+    if not _fits(column, sql_type):
+        return f"{quote(column.name)} IS NOT NULL"
     integer = sql_type in _INTEGERS
     if column.logical_type is LogicalType.STRING or (integer and column.logical_type in _NUMERIC):
         return None

@@ -157,9 +157,8 @@ def _adds_up(column: ColumnProfile, rows: int) -> bool:
     if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in figures):
         return False
     edges: list[Any] = list(column.edges)
-    rising = all(isinstance(e, float | int) and not math.isnan(e) for e in edges) and (
-        edges == sorted(set(edges))
-    )
+    numbers = all(type(e) in (float, int) and not math.isnan(e) for e in edges)
+    rising = numbers and (edges == sorted(set(edges)))
     binned = len(column.bins) in (0, len(edges) + 1) and bool(column.bins) >= bool(edges)
     counted = column.nulls + sum(counts) == rows if counts or column.counts is not None else True
     return column.rows == rows and column.nulls <= rows and rising and binned and counted

@@ -101,7 +101,7 @@ class Referee:
             )
             path = self._artifacts / f"profile-{name}.json"
             nonce = artifact_nonce(self.row_key, f"{self.dataset.version}:{name}")
-            stored = StoredProfile.of(self.contract, profile, nonce)
+            stored = StoredProfile.of(self.contract, gate, profile, nonce)
             write_atomically(path, stored.to_bytes())
             outputs[f"profile_{name}"] = path
         return RefereeResult(outputs)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
@@ -15,10 +17,12 @@ import pytest
 
 from components.checks.measurement import Status
 from components.contract.clauses import schema_clauses
+from components.contract.json_schema import ROOT
 from components.datasets.sources import open_source
+from components.profile.stored import StoredProfile
 from pipelines.check import Checked, check, check_schema
 from tests import clinic as documents
-from tests.pipelines.test_cli import assay
+from tests.pipelines.test_cli import ASSAY, assay
 
 Lines = list[dict[str, str]]
 
@@ -51,6 +55,11 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
 
 
+def _stored(made: Checked) -> bytes:
+    assert made.policy
+    return StoredProfile.of(made.contract, made.policy.data_gate, made.profile).to_bytes()
+
+
 def _closed(checked: Checked) -> dict[str, Status]:
     return {f.rule: f.status for f in checked.verdict.findings if f.status is not Status.PASS}
 
@@ -73,12 +82,10 @@ def test_a_reference_is_the_baseline(folder: Folder) -> None:
 
 
 def test_a_saved_profile_is_a_baseline_too(folder: Folder) -> None:
-    from components.profile.stored import StoredProfile
-
     before = folder.file("before.csv", documents.rows(200))
     stored = folder.path / "baseline.json"
     made = folder.check(before, before)
-    stored.write_bytes(StoredProfile.of(made.contract, made.profile).to_bytes())
+    stored.write_bytes(_stored(made))
     after = folder.file("after.csv", documents.rows(150, seed=2))
     assert (
         folder.check(after, stored).verdict.findings == folder.check(after, before).verdict.findings
@@ -86,12 +93,10 @@ def test_a_saved_profile_is_a_baseline_too(folder: Folder) -> None:
 
 
 def test_a_baseline_of_another_contract_version_is_inconclusive(folder: Folder) -> None:
-    from components.profile.stored import StoredProfile
-
     before = folder.file("before.csv", documents.rows(200))
     stored = folder.path / "baseline.json"
     made = folder.check(before, before)
-    stored.write_bytes(StoredProfile.of(made.contract, made.profile).to_bytes())
+    stored.write_bytes(_stored(made))
     folder.contract_change = lambda d: d.update(version="1.1.0")
     checked = folder.check(before, stored)
     drift = {r for r in _closed(checked) if r.startswith("drift:")}
@@ -262,7 +267,7 @@ def test_people_see_a_table_that_ends_with_the_verdict(project: Path) -> None:
 
 
 def test_a_breach_exits_1_and_quotes_no_cell(project: Path) -> None:
-    done = _run(project, "--data", "bad.csv", "--junit", "j.xml", "--save-profile", "p.json")
+    done = _run(project, "--data", "bad.csv", "--junit", "j.xml")
     assert done.returncode == 1
     assert "domain:ward" in done.stdout
     assert done.stdout.strip().splitlines()[-1].startswith("FAIL ")
@@ -352,3 +357,99 @@ def test_parquet_is_checked_like_csv(project: Path) -> None:
         for kind in ("csv", "parquet")
     ]
     assert printed[0]["verdict"] == printed[1]["verdict"]
+
+
+def test_a_profile_saved_without_a_usable_baseline_is_a_baseline_all_the_same(
+    folder: Folder,
+) -> None:
+    """Without edges of its own it would find any two numbers alike."""
+    lines = documents.rows(200)
+    data = folder.file("d.csv", lines)
+    stored = folder.path / "v1.json"
+    stored.write_bytes(_stored(folder.check(data, data)))
+    folder.contract_change = lambda d: d.update(version="2.0.0")
+    next_one = folder.path / "v2.json"
+    next_one.write_bytes(_stored(folder.check(data, stored)))
+    assert _closed(folder.check(data, next_one)) == {}
+    dear = [{**r, "cost": f"{float(r['cost']) * 100:.2f}"} for r in lines]
+    assert _closed(folder.check(folder.file("dear.csv", dear), next_one)) == {
+        "drift:cost": Status.FAIL
+    }
+
+
+def test_a_profile_with_one_bin_for_all_is_no_baseline(folder: Folder) -> None:
+    data = folder.file("d.csv", documents.rows(200))
+    document = json.loads(_stored(folder.check(data, data)))
+    document["profile"]["columns"]["cost"].update(edges=[], bins=[400])
+    (folder.path / "p.json").write_text(json.dumps(document))
+    closed = _closed(folder.check(data, folder.path / "p.json"))
+    assert closed == {"drift:cost": Status.INCONCLUSIVE}
+
+
+def test_a_span_that_the_policy_does_not_name_is_not_quoted(folder: Folder) -> None:
+    def named(document: documents.Document) -> None:
+        documents.column_of(document, "year")["logicalType"] = "string"
+
+    folder.contract_change = named
+    lines = documents.rows(200)
+    lines[0]["year"] = "Jane Doe"
+    checked = folder.check(folder.file("d.csv", lines))
+    assert _closed(checked) == {"span:unnamed": Status.INCONCLUSIVE}
+    assert "Jane Doe" not in str(checked.verdict)
+    assert checked.verdict.reason.startswith("1 spans of the data")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_check_that_is_ended_leaves_no_row_behind(
+    project: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    lines = documents.rows(200) * 500
+    (project / "large.csv").write_text(documents.csv_text(lines), "utf-8")
+    command = [ASSAY, "check", "--contract", "clinic.yaml", "--policy", "clinic_policy.yaml"]
+    running = subprocess.Popen(
+        [*command, "--data", "large.csv"], cwd=project, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(temporary)},
+    )  # fmt: skip
+    while not list(temporary.glob("assay-*/rows.parquet")):
+        assert running.poll() is None, running.stderr and running.stderr.read()
+        time.sleep(0.005)
+    running.send_signal(number)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert said.strip().startswith("assay: interrupted")
+    assert list(temporary.iterdir()) == []
+
+
+def test_data_that_break_a_rule_become_no_baseline(project: Path) -> None:
+    done = _run(project, "--data", "bad.csv", "--save-profile", "p.json")
+    assert done.returncode == 1
+    assert "p.json was not written" in done.stderr
+    assert not (project / "p.json").exists()
+
+
+@pytest.mark.parametrize("option", ["--junit", "--save-profile"])
+@pytest.mark.parametrize("target", ["good.csv", ".", "no/such/file", "clinic.yaml"])
+def test_what_would_be_lost_is_not_written(project: Path, option: str, target: str) -> None:
+    before = {p.name: p.read_bytes() for p in project.iterdir() if p.is_file()}
+    done = _run(project, "--data", "good.csv", option, target)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert {p.name: p.read_bytes() for p in project.iterdir() if p.is_file()} == before
+
+
+def test_what_nobody_foresaw_is_a_malfunction_without_its_message(project: Path) -> None:
+    broken = project / "sitecustomize.py"
+    broken.write_text(
+        "import pipelines.check as c\n"
+        "def fail(*_): raise LookupError('SECRET-CELL')\n"
+        "c.find_policy = fail\n"
+    )
+    done = assay(
+        "check", "--contract", "clinic.yaml", "--data", "good.csv", cwd=project,
+        PYTHONPATH=f"{project}:{ROOT}",
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "broke down with LookupError" in done.stderr
+    assert "SECRET-CELL" not in done.stderr

@@ -277,7 +277,7 @@ def test_a_profile_that_is_absent_closes_the_data_gate(
     ("spans", "says"),
     [
         (("1", "2", "3"), "span 4 of the policy has no rows"),
-        (("1", "2", "3", "4", "5"), "span 5 of the data is neither baseline nor current"),
+        (("1", "2", "3", "4", "5"), "1 spans of the data are neither baseline nor current"),
     ],
 )
 def test_rows_that_no_drift_check_has_seen_close_the_data_gate(

@@ -66,6 +66,12 @@ def test_another_number_of_features_fails(tmp_path: Path) -> None:
         assert _compare(tmp_path, "features", wide, other).status is Status.FAIL
 
 
+def test_rows_of_several_widths_prove_nothing(tmp_path: Path) -> None:
+    ragged = [[1.0], [1.0, 2.0], [1.0], [1.0]]
+    found = _compare(tmp_path, "features", ragged, [[9.0], [9.0, 9.0], [9.0], [9.0]])
+    assert found.status is Status.INCONCLUSIVE
+
+
 def test_what_is_no_number_is_inconclusive(tmp_path: Path) -> None:
     scores = [0.1, 0.2, 0.3, 0.4]
     for bad in (math.nan, math.inf, None):

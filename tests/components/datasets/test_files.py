@@ -49,7 +49,8 @@ def test_many_files_are_one_table(clinic: Contract, tmp_path: Path) -> None:
     _write(tmp_path / "many" / "a.csv", lines[:50])
     _write(tmp_path / "many" / "b.csv", lines[50:], [*reversed(documents.COLUMNS)])
     (tmp_path / "many" / "c.csv.gz").write_bytes(gzip.compress(documents.csv_text([]).encode()))
-    (tmp_path / "many" / "README.txt").write_text("not a table")
+    (tmp_path / "many" / "_SUCCESS").touch()
+    (tmp_path / "many" / ".hidden.csv").write_text("not a table")
     assert _profile(clinic, tmp_path / "many") == whole
     _parquet(tmp_path / "parquet" / "a.parquet", lines[:50])
     _parquet(tmp_path / "parquet" / "b.parquet", lines[50:])
@@ -228,3 +229,47 @@ def test_nothing_is_left_behind_and_nothing_spilt_where_one_works(
     _profile(clinic, _write(tmp_path / "data.csv", documents.rows()))
     assert list(work.iterdir()) == []
     assert list(temporary.iterdir()) == []
+
+
+def test_a_folder_is_read_whole_or_not_at_all(clinic: Contract, tmp_path: Path) -> None:
+    _write(tmp_path / "data" / "a.csv", documents.rows(5))
+    for odd in ("b.tsv", "c.csv.zst", "README"):
+        (tmp_path / "data" / odd).write_text("x")
+        with pytest.raises(InputError, match=f"{odd} would not be read"):
+            open_source(clinic, tmp_path / "data")
+        (tmp_path / "data" / odd).unlink()
+    (tmp_path / "data" / "sub").mkdir()
+    with pytest.raises(InputError, match="sub would not be read"):
+        open_source(clinic, tmp_path / "data")
+
+
+def test_cells_that_stand_for_a_header_are_not_quoted(clinic: Contract, tmp_path: Path) -> None:
+    lines = documents.rows(5)
+    _write(tmp_path / "data" / "a.csv", lines)
+    headless = documents.csv_text([{**lines[0], "note": "Aaron Smith"}]).splitlines()[1:]
+    (tmp_path / "data" / "b.csv").write_text("\n".join(headless), "utf-8")
+    with pytest.raises(InputError) as caught:
+        open_source(clinic, tmp_path / "data")
+    assert "Aaron" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "failed"),
+    [
+        ("ward", pa.array([[1], [2]]), 2),
+        ("ward", pa.array([b"x", None], pa.binary()), 1),
+        ("ward", pa.array([1.5, 2.5]), 2),
+        ("ward", pa.array([{"a": 1}, None]), 1),
+        ("ward", pa.array([1, 2]), 0),
+        ("ward", pa.array(["A", "B"]).dictionary_encode(), 0),
+        ("year", pa.array([True, False]), 0),
+        ("cost", pa.array([True, None]), 1),
+        ("cost", pa.array([b"1", b"2"], pa.binary()), 2),
+    ],
+)
+def test_a_parquet_column_of_another_type_is_counted(
+    clinic: Contract, tmp_path: Path, column: str, cells: pa.Array, failed: int
+) -> None:
+    pq.write_table(pa.table({column: cells}), tmp_path / "d.parquet")
+    found = _profile(clinic.narrowed([column]), tmp_path / "d.parquet").columns[column]
+    assert found.unparseable == failed

@@ -8,6 +8,7 @@ import pytest
 
 from components.contract.contract import Contract
 from components.contract.errors import InputError
+from components.contract.policy import Policy
 from components.profile.profile import ColumnProfile, Profile
 from components.profile.stored import StoredProfile
 
@@ -22,19 +23,24 @@ PROFILE = Profile(
 )
 
 
-def test_a_stored_profile_reads_back(clinic: Contract, tmp_path: Path) -> None:
-    stored = StoredProfile.of(clinic, PROFILE, "nonce")
+def test_a_stored_profile_reads_back(clinic: Contract, rules: Policy, tmp_path: Path) -> None:
+    stored = StoredProfile.of(clinic, rules.data_gate, PROFILE, "nonce")
     (tmp_path / "p.json").write_bytes(stored.to_bytes())
     read = StoredProfile.read(tmp_path / "p.json")
     assert read == stored
     assert read.profile.columns["cost"].edges == (0.5,)
-    assert read.unusable_for(clinic) is None
+    assert read.unusable_for(clinic, rules.data_gate) is None
 
 
-def test_a_profile_of_another_contract_is_unusable_and_says_why(clinic: Contract) -> None:
-    stored = StoredProfile.of(clinic, PROFILE)
+def test_a_profile_of_another_contract_or_other_bins_is_unusable_and_says_why(
+    clinic: Contract, rules: Policy
+) -> None:
+    gate = rules.data_gate
+    stored = StoredProfile.of(clinic, gate, PROFILE)
     other = replace(clinic, version="2.0.0", digest="f" * 64)
-    reason = stored.unusable_for(other)
+    finer = stored.unusable_for(clinic, replace(gate, bins=9))
+    assert finer == "the baseline was counted in 5 bins, the policy asks for 9"
+    reason = stored.unusable_for(other, gate)
     assert reason is not None
     assert reason.startswith("the baseline was profiled under contract clinic 1.0.0")
     assert "this is clinic 2.0.0 (ffffffffffff)" in reason
@@ -42,7 +48,7 @@ def test_a_profile_of_another_contract_is_unusable_and_says_why(clinic: Contract
 
 def _edited(**changes: object) -> bytes:
     """The clinic's profile with some figures of the column cost changed by hand."""
-    document = json.loads(StoredProfile("clinic", "1", "0" * 64, PROFILE).to_bytes())
+    document = json.loads(StoredProfile("clinic", "1", "0" * 64, 5, PROFILE).to_bytes())
     document["profile"]["columns"]["cost"].update(changes)
     return json.dumps(document).encode()
 
@@ -60,6 +66,8 @@ def _edited(**changes: object) -> bytes:
         {"edges": [0.5, 0.4], "bins": [1, 1, 1]},
         {"edges": ["x"]},
         {"edges": [float("nan")]},
+        {"edges": [True]},
+        {"rows": 10**400},
         {"nulls": 4},
         {"nulls": -1},
         {"rows": 4},
