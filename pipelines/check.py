@@ -16,7 +16,8 @@ from components.contract.errors import InputError
 from components.contract.policy import DataGatePolicy, Policy
 from components.datasets.sources import RowSource, open_source, require_columns
 from components.datasets.typed_rows import open_rows
-from components.profile.compute import Edges, TypedRows, edges_of, profile_rows
+from components.profile.compute import TypedRows, profile_rows
+from components.profile.edges import Edges, edges_of
 from components.profile.profile import Profile
 from components.profile.sql import literal, quote
 from components.profile.stored import StoredProfile

@@ -17,7 +17,7 @@ import duckdb
 from components.contract.contract import Contract
 from components.contract.errors import AssayError, InputError
 from components.datasets.csv_files import csv_sql, csv_trouble, read_header
-from components.profile.sql import connect, parquet, quote
+from components.profile.sql import connect, parquet, path_literal, quote
 
 _KINDS = ("csv", "parquet")
 
@@ -194,10 +194,29 @@ def _one_file(
     database: duckdb.DuckDBPyConnection, path: Path, contract: Contract, kind: str
 ) -> RowSource:
     if kind == "parquet":
+        _refuse_repeated_columns(database, path)
         return _described(database, f"SELECT * FROM {parquet([path])}", (path,), typed=True)  # noqa: S608
     delimiter = contract.source.delimiter
     sql = csv_sql(path, read_header(path, delimiter), delimiter)
     return _described(database, sql, (path,), typed=False)
+
+
+def _refuse_repeated_columns(database: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """DuckDB gives the second of two columns another name, and its cells would go unchecked."""
+    with reading(RowSource("", (path,), typed=True, types={})):
+        found = database.execute(
+            f"SELECT name, coalesce(num_children, 0) FROM parquet_schema({path_literal(path)})"  # noqa: S608
+        ).fetchall()
+    names, open_ends = [], [int(found[0][1])]
+    for name, children in found[1:]:  # depth first, the root ahead of all
+        if len(open_ends) == 1:
+            names.append(str(name).casefold())
+        open_ends[-1] -= 1
+        open_ends.append(int(children))
+        while len(open_ends) > 1 and open_ends[-1] == 0:
+            open_ends.pop()
+    if len(set(names)) != len(names):
+        raise InputError("a column appears twice", where=str(path), expected="each column once")
 
 
 def _described(

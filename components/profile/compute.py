@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,15 +16,12 @@ from components.contract.errors import InputError
 from components.profile.profile import ColumnProfile, Profile
 from components.profile.sql import connect, literal, parquet, quote
 
-Edges = Mapping[str, tuple[float, ...]]
-"""Inner bin edges of each numeric column, strictly rising."""
-
 Watch = Callable[[str], None]
 """Called with a column's name when its turn has come, so that a person sees where things are."""
 
 
-def _nobody(_: str) -> None:
-    return
+def nobody(_: str) -> None:
+    """Watches nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,54 +75,10 @@ def is_identifier(column: Column) -> bool:
     return column.role is Role.ENTITY or column.classification == IDENTIFIER
 
 
-def quantile_edges(
-    files: Sequence[Path], contract: Contract, bins: int
-) -> dict[str, tuple[float, ...]]:
-    """``edges_of`` of canonical Parquet files; no edges where there are no files."""
-    if not files:
-        return {c.name: () for c in contract.columns if is_numeric(c)}
-    with canonical_rows(files) as rows:
-        return edges_of(rows, contract, bins)
-
-
-def edges_of(
-    rows: TypedRows, contract: Contract, bins: int, watch: Watch = _nobody
-) -> dict[str, tuple[float, ...]]:
-    """Inner bin edges for every numeric column: exact quantiles of the rows' values.
-
-    At most ``bins - 1`` edges, strictly rising; fewer where values repeat. The lowest value is
-    no edge, since no value lies below it. Where a bin's worth of rows or more hold the lowest
-    value (most people spend nothing), that value gets a bin to itself and the quantiles are those
-    of the values above it; it then is an edge as well, one more than ``bins - 1``, so that lower
-    values in other data fall apart from it. A constant gets the bins below, at and above itself. A
-    column without values gets no edges.
-    """
-    edges: dict[str, tuple[float, ...]] = {}
-    for column in contract.columns:
-        if is_numeric(column):
-            watch(column.name)
-            edges[column.name] = _edges(rows, f"({_value(column)})", bins)
-    return edges
-
-
-def _edges(rows: TypedRows, value: str, bins: int) -> tuple[float, ...]:
-    steps = [i / bins for i in range(1, bins)]
-    lowest, quantiles = rows.one(f"min({value}), quantile_disc({value}, {steps})")
-    if lowest is None:
-        return ()
-    if quantiles[0] > lowest:
-        return tuple(sorted({float(q) for q in quantiles}))
-    # A bin's worth of rows or more hold the lowest value.
-    steps = [i / (bins - 1) for i in range(bins - 1)]
-    above = rows.where(f"{value} > {literal(lowest)}").one(f"quantile_disc({value}, {steps})")[0]
-    found = {float(q) for q in above or ()} or {math.nextafter(lowest, math.inf)}
-    return tuple(sorted({float(lowest), *found}))
-
-
 def profile_files(
     files: Sequence[Path],
     contract: Contract,
-    edges: Edges,
+    edges: Mapping[str, tuple[float, ...]],
     *,
     max_categories: int,
     unparseable: Mapping[str, int] | None = None,
@@ -152,12 +104,12 @@ def profile_files(
 def profile_rows(
     rows: TypedRows,
     contract: Contract,
-    edges: Edges,
+    edges: Mapping[str, tuple[float, ...]],
     *,
     max_categories: int,
     counted: Mapping[str, int] | None = None,
     keys: bool = True,
-    watch: Watch = _nobody,
+    watch: Watch = nobody,
 ) -> Profile:
     """The exact profile of some rows.
 
@@ -190,8 +142,8 @@ def profile_rows(
     return Profile(int(total), columns, duplicates)
 
 
-def _value(column: Column) -> str:
-    """The column's value, with NaN as null."""
+def value_sql(column: Column) -> str:
+    """SQL for a column's value, with NaN as null."""
     name = quote(column.name)
     if column.logical_type is LogicalType.NUMBER:
         return f"CASE WHEN isnan({name}::DOUBLE) THEN NULL ELSE {name}::DOUBLE END"
@@ -223,7 +175,7 @@ def _by_row(
     flag = unparseable if isinstance(unparseable, str) else "FALSE"
     values = TypedRows(
         rows.database,
-        f"(SELECT {_value(column)} AS assay_v, {flag} AS assay_bad FROM {rows.relation})",  # noqa: S608
+        f"(SELECT {value_sql(column)} AS assay_v, {flag} AS assay_bad FROM {rows.relation})",  # noqa: S608
     )
     conditions = [
         "assay_v IS NOT NULL",
@@ -263,7 +215,7 @@ def _by_value(rows: TypedRows, column: Column, unparseable: str | int, most: int
         unparseable = int(rows.one(f"countif({unparseable})")[0] or 0)
     values = TypedRows(
         rows.database,
-        f"(SELECT {_value(column)} AS assay_v, count(*) AS assay_n "  # noqa: S608
+        f"(SELECT {value_sql(column)} AS assay_v, count(*) AS assay_n "  # noqa: S608
         f"FROM {rows.relation} GROUP BY ALL)",
     )
     ordered = column.logical_type in (LogicalType.INTEGER, LogicalType.NUMBER)

@@ -26,7 +26,8 @@ from components.lineage.commitments import artifact_nonce
 from components.lineage.digests import sha256_file, sha256_tree
 from components.lineage.durable import write_atomically
 from components.lineage.evidence import EvidenceChain
-from components.profile.compute import profile_files, quantile_edges
+from components.profile.compute import profile_files
+from components.profile.edges import quantile_edges
 from components.profile.profile import Profile
 from components.profile.stored import StoredProfile
 from components.release.records import read_releases

@@ -25,7 +25,8 @@ from components.contract.contract import Contract
 from components.contract.policy import DataGatePolicy, Policy
 from components.datasets.sources import open_source
 from components.datasets.typed_rows import open_rows
-from components.profile.compute import Edges, edges_of, profile_rows
+from components.profile.compute import profile_rows
+from components.profile.edges import Edges, edges_of
 from components.profile.profile import Profile
 
 

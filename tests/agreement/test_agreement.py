@@ -3,6 +3,20 @@
 Outside a band around the threshold: 1e-6 of it for drift, whose figures the engines compute in
 another order of additions; the distance of two 32-bit floats for TFDV's ranges; 1e-12 for shares
 of nulls. ``ASSAY_AGREEMENT_CASES`` sets the number of cases (500 unless told).
+
+Disagreements that were found, what they were, and the test that keeps each from coming back:
+
+- Of no rows the referee and GX said that all is well, TFDV that it knows nothing. No rows prove
+  nothing: ``test_next_to_no_rows``.
+- TFDV compared the most frequent of more categories than the policy has counted, the referee none:
+  ``test_more_categories_than_are_counted_are_unknown``, in the TFX room.
+- With fewer categories allowed than there are bins, TFDV did not list every bin: the same test.
+- GX and TFDV refused exactly the allowed share of nulls, since ``1 - 0.18`` rounds upwards:
+  ``test_a_null_limit_is_inclusive_to_the_row`` and
+  ``test_exactly_the_allowed_share_of_nulls_is_allowed``.
+- TFDV judged nulls side by side, the contract all rows:
+  ``test_a_limit_is_on_all_rows_and_not_on_each_side``.
+- 0.57 per cent became less than 0.0057: ``test_a_limit_in_per_cent_is_a_decimal``.
 """
 
 from __future__ import annotations

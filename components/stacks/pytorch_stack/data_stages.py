@@ -13,7 +13,7 @@ from components.checks.measurement import conclude
 from components.contract.clauses import drifting_columns
 from components.contract.features import model_inputs
 from components.datasets.canonical import ROW_COLUMN, SPLITS
-from components.profile.compute import quantile_edges
+from components.profile.edges import quantile_edges
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack import contract_to_gx, evidently_reports, gx_validation
 from components.stacks.pytorch_stack.artifacts import native_path, save_json

@@ -22,7 +22,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.datasets.canonical import SPLITS
-from components.profile.compute import quantile_edges
+from components.profile.edges import quantile_edges
 from components.stacks.process import ReleaseProcess
 from components.stacks.tfx_stack.example_columns import (
     ExampleColumn,

@@ -19,7 +19,8 @@ from components.checks.measurement import Measurement, Status
 from components.contract.contract import Contract
 from components.contract.policy import Limit, Metric, Policy
 from components.datasets.canonical import Dataset
-from components.profile.compute import profile_files, quantile_edges
+from components.profile.compute import profile_files
+from components.profile.edges import quantile_edges
 from components.profile.profile import Profile
 
 SPANS = ("1", "2", "3", "4")

@@ -723,3 +723,9 @@ def test_a_narrowed_contract_has_only_those_columns(tmp_path: Path) -> None:
     assert [c.name for c in whole.narrowed({"year", "person"}).columns] == ["person", "year"]
     assert whole.narrowed({"year", "person"}).unique_together == (("person", "year"),)
     assert whole.narrowed({"year"}).unique_together == ()
+
+
+def test_a_limit_in_per_cent_is_a_decimal(tmp_path: Path) -> None:
+    """0.57 / 100 in floats is 0.005699999999999999: 57 nulls in 10,000 rows would be too many."""
+    limit = rule("cost", {"metric": "nullValues", "mustBeLessOrEqualTo": 0.57, "unit": "percent"})
+    assert contract(tmp_path, limit).column("cost").max_null_fraction == 57 / 10_000

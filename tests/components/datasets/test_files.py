@@ -273,3 +273,14 @@ def test_a_parquet_column_of_another_type_is_counted(
     pq.write_table(pa.table({column: cells}), tmp_path / "d.parquet")
     found = _profile(clinic.narrowed([column]), tmp_path / "d.parquet").columns[column]
     assert found.unparseable == failed
+
+
+def test_a_parquet_column_that_stands_twice_is_refused(clinic: Contract, tmp_path: Path) -> None:
+    cells, path = pa.array([1.5]), tmp_path / "d.parquet"
+    for names in (["cost", "cost"], ["cost", "COST"]):
+        pq.write_table(pa.table([cells, cells], names=names), path)
+        with pytest.raises(InputError, match="a column appears twice"):
+            open_source(clinic, path)
+    nested = pa.array([{"cost": 1, "more": {"cost": [2]}}])
+    pq.write_table(pa.table({"a": nested, "b": nested, "cost": cells}), path)
+    assert list(open_source(clinic, path).types) == ["a", "b", "cost"]

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from components.contract.contract import Column, Contract, LogicalType, Role, Source
 from components.contract.errors import EvidenceError, InputError
 from components.datasets.canonical import Dataset
-from components.profile.compute import profile_files, quantile_edges
+from components.profile.compute import profile_files
+from components.profile.edges import quantile_edges
 from components.profile.profile import ColumnProfile, Profile
 from components.profile.sql import connect, literal, path_literal, quote
 

@@ -16,7 +16,8 @@ from components.checks.measurement import Finding, Status
 from components.contract.clauses import claimed, drift_clauses
 from components.contract.contract import Contract
 from components.contract.policy import DataGatePolicy
-from components.profile.compute import profile_files, quantile_edges
+from components.profile.compute import profile_files
+from components.profile.edges import quantile_edges
 from components.stacks.pytorch_stack import evidently_reports as reports
 from components.stacks.pytorch_stack import policy_to_evidently as compiler
 from components.stacks.pytorch_stack.frames import analysis_frame, drift_labels, read_frame

@@ -13,7 +13,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.contract.clauses import ClauseKind, claimed
 from components.contract.contract import Contract
-from components.profile.compute import quantile_edges
+from components.profile.edges import quantile_edges
 from components.stacks.tfx_stack.contract_to_tfmd import (
     SERVING,
     TRAINING,

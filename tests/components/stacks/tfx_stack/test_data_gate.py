@@ -19,7 +19,8 @@ from components.checks.drift import drift_findings as referee_drift
 from components.checks.measurement import Finding, Status
 from components.contract.clauses import Clause, ClauseKind
 from components.contract.policy import DriftStatistic
-from components.profile.compute import profile_files, quantile_edges
+from components.profile.compute import profile_files
+from components.profile.edges import quantile_edges
 from components.stacks.process import ReleaseProcess
 from components.stacks.tfx_stack import data_gate_findings as gate
 from components.stacks.tfx_stack.comparison_anomalies import drift_findings, row_ratio_findings

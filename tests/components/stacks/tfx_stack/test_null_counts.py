@@ -12,7 +12,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from components.checks.measurement import Status
 from components.contract.clauses import Clause, ClauseKind
 from components.contract.contract import Contract
-from components.profile.compute import quantile_edges
+from components.profile.edges import quantile_edges
 from components.stacks.process import ReleaseProcess
 from components.stacks.tfx_stack.contract_to_tfmd import compile_schema
 from components.stacks.tfx_stack.example_columns import statistics_columns, to_lists
