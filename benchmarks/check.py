@@ -186,8 +186,8 @@ def _run(peer: str, folder: Path, temperature: str, number: int) -> Run:
         printed.seek(0)
         told.seek(0)
         text, trouble = printed.read().decode(), told.read().decode(errors="replace")
-    # `assay check` leaves with 1 where the verdict is FAIL.
-    if child.returncode not in ((0, 1) if peer == COMMAND else (0,)):
+    # `assay check` leaves with 1 where the verdict is FAIL, and Python where an import fails.
+    if child.returncode not in ((0, 1) if peer == COMMAND else (0,)) or not text.strip():
         raise RuntimeError(f"{peer} ended with {child.returncode}: {trouble[-1000:]}")
     if peer == COMMAND:
         said: dict[str, Any] = {}
