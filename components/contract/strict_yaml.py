@@ -19,6 +19,9 @@ from components.contract.errors import InputError
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
 
+_MOST_DIGITS = 300
+"""More make a whole number that no double holds."""
+
 _DECIMAL_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 
 
@@ -84,10 +87,9 @@ def _construct_int(_: _StrictLoader, node: yaml.ScalarNode) -> int:
             "a plain decimal number, or quotes around text",
             node.start_mark,
         )
-    value = int(node.value)
-    if not -(2**63) <= value < 2**63:
-        raise _Surprise("a whole number beyond 64 bits", "a smaller number", node.start_mark)
-    return value
+    if len(node.value) > _MOST_DIGITS:
+        raise _Surprise("a number of very many digits", "a smaller number", node.start_mark)
+    return int(node.value)
 
 
 def _construct_float(loader: _StrictLoader, node: yaml.ScalarNode) -> float:

@@ -49,6 +49,8 @@ def literal(value: object) -> str:
         return "'" + value.replace("'", "''") + "'"
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
+    if isinstance(value, int) and abs(value) >= 2**63:
+        value = float(value)  # no integer column holds it; as an integer DuckDB may not either
     if isinstance(value, float):
         # Without the cast 0.1 is a DECIMAL, which a large integer cannot be compared with.
         return f"'{value!r}'::DOUBLE"

@@ -95,9 +95,9 @@ def test_a_worker_does_not_outlive_the_process_that_started_it(tmp_path: Path) -
 
 def test_an_unforeseen_error_is_a_malfunction_and_quotes_nothing(tmp_path: Path) -> None:
     code = (
-        "import sys, pipelines.cli as c\n"
-        "def broken():\n    raise ValueError('Mrs Ada Smith 1941-03-02')\n"
-        "c.app = lambda **_: broken()\nc.main()\n"
+        "import sys, pipelines.cli as c, pipelines.doctor as d\n"
+        "def broken(_):\n    raise ValueError('Mrs Ada Smith 1941-03-02')\n"
+        "d.examine = broken\nsys.argv = ['assay', 'doctor']\nc.main()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -111,7 +111,7 @@ def test_the_size_is_capped(tmp_path: Path) -> None:
         (b"\ta: 1\n", "file.yaml, line 1"),
         (b"a: \x00\n", "not YAML"),
         (b"a: =\n", "file.yaml, line 1"),
-        (b"a: " + b"9" * 5000, "not YAML"),
+        (b"a: " + b"9" * 5000, "a number of very many digits"),
     ],
 )
 def test_what_is_not_one_mapping_is_refused(tmp_path: Path, content: bytes, shown: str) -> None:
@@ -152,3 +152,9 @@ def test_a_large_file_is_not_read_to_its_end(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 4 * MAX_BYTES
     finally:
         tracemalloc.stop()
+
+
+def test_a_number_that_no_double_holds_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "n.yaml").write_text("a: 1" + "0" * 400)
+    with pytest.raises(InputError, match="a number of very many digits"):
+        load_yaml(tmp_path / "n.yaml")

@@ -374,3 +374,9 @@ def test_a_profile_holds_no_value_of_an_identifier(
     assert (found.minimum, found.maximum, found.counts, found.edges, found.bins) == (
         None, None, None, (), (),
     )  # fmt: skip
+
+
+def test_a_bound_beyond_any_integer_is_still_a_bound(tmp_path: Path) -> None:
+    for kind in (LogicalType.INTEGER, LogicalType.NUMBER):
+        wide = column("n", kind, minimum=-(10**60), maximum=10**60, allowed=(1, 10**60))
+        assert _outside(tmp_path, wide, 1, 2**53, None) == 1  # in the range, not in the domain
