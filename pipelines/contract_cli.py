@@ -123,6 +123,7 @@ def compile_contract(
         )  # fmt: skip
         return
     typer.echo(compiled.text)
-    typer.echo(f"\n# {len(compiled.claimed)} clauses expressed, {len(left_out)} not:")
+    checked = f"{len(left_out)} not, which the referee checks"
+    typer.echo(f"\n# {len(compiled.claimed)} clauses expressed, {checked}")
     for item in left_out:
-        typer.echo(f"# {item['rule']}: {item['why']}; the referee checks it")
+        typer.echo(f"# {item['rule']}: {item['why']}")
