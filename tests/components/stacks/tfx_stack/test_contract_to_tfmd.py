@@ -46,10 +46,6 @@ def _listed(*values: Any) -> list[clinic.Document]:
     return _rule("invalidValues", mustBe=0, arguments={"validValues": list(values)})
 
 
-def _listed(*values: Any) -> list[clinic.Document]:
-    return _rule("invalidValues", mustBe=0, arguments={"validValues": list(values)})
-
-
 def _strict(document: clinic.Document) -> None:
     column = clinic.column_of
     column(document, "cost")["logicalTypeOptions"] = {"minimum": 0, "maximum": 10}
