@@ -19,7 +19,7 @@ from pipelines.contract_cli import contract_app
 from pipelines.json_output import print_json
 
 if TYPE_CHECKING:
-    from components.compare.summary import RunSummary
+    from components.release.run_summary import RunSummary
     from pipelines.launch import Order
 
 _OPEN, _CLOSED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
@@ -97,7 +97,7 @@ def report(
 ) -> None:
     """Write the HTML report about some runs, from their evidence alone."""
     from components.compare.report import write_report
-    from components.compare.summary import summarise
+    from components.release.run_summary import summarise
 
     page = write_report([summarise(r) for r in runs], output, metadata.version("assay"))
     typer.echo(page)
@@ -139,7 +139,7 @@ def _launch(
 ) -> list[RunSummary]:
     from rich.console import Console
 
-    from components.compare.summary import summarise
+    from components.release.run_summary import summarise
     from pipelines.launch import Order, execute, prepare, stacks_named
     from pipelines.show import Progress
 
@@ -159,7 +159,7 @@ def _finish(summaries: list[RunSummary], as_json: bool, report: Path | None) -> 
     from rich.console import Console
 
     from components.compare.report import headline
-    from components.compare.summary import as_json as summary_json
+    from components.release.run_summary import as_json as summary_json
     from pipelines.show import print_tables
 
     if as_json:

@@ -10,9 +10,9 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from components.compare.summary import NOT_RUN, RunSummary
 from components.contract.stages import Stage
 from components.lineage.evidence import CLOSING_STAGE, EvidenceRecord
+from components.release.run_summary import NOT_RUN, RunSummary
 from components.stacks.run_spec import RunSpec
 
 STYLES = {

@@ -95,15 +95,21 @@ _POLICY: Document = {
         "min_category_count": 1,
     },
     "candidates": {
-        "plain": {"description": "d", "protected_features": ["age", "sex"], "mitigation": "none"},
+        "plain": {
+            "description": "d",
+            "protected_features": ["age", "sex"],
+            "protected_grounds": "long enough to be grounds",
+            "mitigation": "none",
+        },
         "fair": {
             "description": "d",
             "protected_features": [],
             "mitigation": "reweighing",
-            "reweigh_by": ["sex"],
+            "mitigate_by": ["sex"],
         },
     },
     "decision": {"threshold": 0.5},
+    "leak_check": {"single_column_auc_at_most": 0.95, "grounds": "long enough to be grounds"},
     "release_gate": {
         "confidence": 0.95,
         "agreement": 0.01,
@@ -121,7 +127,7 @@ _POLICY: Document = {
             {
                 "id": "tpr",
                 "metric": "tpr_difference",
-                "attribute": "sex",
+                "slice": "sex",
                 "at_most": 0.1,
                 "tested_on": "worst_bound",
                 "min_n": 5,
@@ -130,7 +136,7 @@ _POLICY: Document = {
             {
                 "id": "tpr-age",
                 "metric": "tpr_difference",
-                "attribute": "age",
+                "slice": "age",
                 "at_most": 0.1,
                 "tested_on": "worst_bound",
                 "min_n": 5,

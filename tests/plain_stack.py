@@ -17,8 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.checks import preprocessing
-from components.checks.gates import Scored, release_gate, release_measurements
+from components.checks.limits import release_gate
 from components.checks.measurement import Finding, Status, conclude
+from components.checks.release import Scored, release_measurements
+from components.checks.tallies import Groups
 from components.contract.contract_loader import load_contract
 from components.contract.features import model_inputs
 from components.contract.json_schema import ROOT
@@ -26,11 +28,11 @@ from components.contract.policy_loader import load_policy
 from components.datasets.canonical import ROW_COLUMN, SPLITS, Dataset, ingest
 from components.lineage.commitments import load_or_create_row_key
 from components.lineage.durable import writable_directory
+from components.stacks.mitigation import group_columns, training_groups
 from components.stacks.process import ReleaseProcess, row_key_path
 from components.stacks.referee import digest
 from components.stacks.run_spec import RunSpec, new_run_id, utc_now
-from components.stacks.stages import Stage, StageResult
-from components.stacks.weights import group_columns, group_keys, training_weights
+from components.stacks.stages import CHAMPION_PREDICTIONS, Stage, StageResult
 
 CONTRACT = ROOT / "schemas" / "rand_hie.yaml"
 PRODUCTION = ROOT / "policies" / "rand_hie.yaml"
@@ -48,6 +50,7 @@ def start(
     contract: Path = CONTRACT,
     data: Path | None = None,
     stack: str = "tfx",
+    continues: ReleaseProcess | None = None,
 ) -> ReleaseProcess:
     """A run that is ready for its first stage; it calls itself a run of ``stack``."""
     writable_directory(home / "keys")
@@ -62,6 +65,7 @@ def start(
         run_id, stack, candidate, str(home), str(directory / "contract.yaml"), loaded.digest,
         str(directory / "policy.yaml"), rules.digest, loaded.name, str(dataset.directory),
         dataset.version, "code", "environment", "tester", utc_now(),
+        continues.spec.run_id if continues else None, "a test" if continues else None,
     )  # fmt: skip
     spec.save()
     return ReleaseProcess(spec)
@@ -82,12 +86,20 @@ class PlainStack:
         self.called: list[Stage] = []
         self.out = process.artifacts / "plain"
         self.out.mkdir(exist_ok=True)
+        self.trained = process.spec.origin / "artifacts" / "plain" / "model.json"
 
     def run(self) -> str:
         """All stages that may run, then the closing record; returns the outcome."""
         for stage in Stage:
             if not self.process.run_stage(stage, lambda s=stage: self.hook(s)):
                 break
+        return self.process.close()
+
+    def release(self) -> str:
+        """The last stages of a run that releases what another run trained."""
+        if self.process.rejudge():
+            for stage in (Stage.PUSH, Stage.SCORE):
+                self.process.run_stage(stage, lambda s=stage: self.hook(s))
         return self.process.close()
 
     def hook(self, stage: Stage) -> StageResult:
@@ -168,16 +180,18 @@ class PlainStack:
 
     def _importance(self, positive: np.ndarray) -> np.ndarray:
         process, rows = self.process, self.table("train")
-        cells = training_weights(process.dataset, process.contract, process.candidate)
-        if cells is None:
-            return np.ones(len(positive))
-        columns = group_columns(process.contract, process.candidate)
-        keys = group_keys({c: rows[c].to_pylist() for c in columns})
-        return np.array([cells[key, bool(p)] for key, p in zip(keys, positive, strict=True)])
+        found = training_groups(process.dataset, process.contract, process.candidate)
+        groups = {
+            c: rows[c].to_pylist() for c in group_columns(process.contract, process.candidate)
+        }
+        return found.row_weights(groups, list(positive))
 
     def scores(self) -> np.ndarray:
         """The model's scores of the evaluation rows."""
-        weights = np.array(json.loads((self.out / "model.json").read_text()))
+        return self._score(self.trained)
+
+    def _score(self, model: Path) -> np.ndarray:
+        weights = np.array(json.loads(model.read_text()))
         matrix = np.hstack([self._features("evaluation"), np.ones((self.rows, 1))])
         return 1 / (1 + np.exp(-matrix @ weights))
 
@@ -198,7 +212,8 @@ class PlainStack:
         scored = Scored(
             np.array(rows[contract.label.name].to_pylist()) == contract.label.positive,
             scores,
-            {c.name: rows[c.group_column].to_pylist() for c in contract.protected},
+            {c.name: Groups.of(rows[c.group_column], c.group_labels) for c in contract.protected},
+            champion=self._champion_scores(),
         )
         found = release_measurements(scored, self.process.policy)
         return StageResult(
@@ -206,16 +221,31 @@ class PlainStack:
                 "predictions": self.predictions(scores),
                 "report": self.out / "report.json",
                 "features": self.features("served-features.parquet"),
+                **self._champion_output(scored.champion),
             },
             _TOOLS,
-            native=release_gate(found, self.process.policy),
+            native=release_gate(found, self.process.policy, self.process.champion is not None),
             measurements=found,
         )
+
+    def _champion_scores(self) -> np.ndarray | None:
+        """The champion's scores of the same rows; it must have been trained on the same columns."""
+        run = self.process.champion_run
+        if run is None:
+            return None
+        model = run.spec.origin / "artifacts" / "plain" / "model.json"
+        assert digest(model) == run.release.model
+        return self._score(model)
+
+    def _champion_output(self, scores: np.ndarray | None) -> dict[str, Path]:
+        if scores is None:
+            return {}
+        return {CHAMPION_PREDICTIONS: self.predictions(scores, "champion.parquet")}
 
     def push(self) -> StageResult:
         """A copy of the model."""
         target = self.out / "pushed.json"
-        shutil.copyfile(self.out / "model.json", target)
+        shutil.copyfile(self.trained, target)
         return StageResult({"serving_model": target}, _TOOLS, facts={"location": "plain"})
 
     def score(self) -> StageResult:

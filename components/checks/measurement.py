@@ -11,6 +11,9 @@ from typing import Any
 
 from components.lineage.digests import decimal
 
+MISSING = "(missing)"
+"""The group of rows that have no label of an attribute."""
+
 
 class Status(StrEnum):
     """PASS opens a gate. FAIL and INCONCLUSIVE keep it closed."""
@@ -26,7 +29,8 @@ class Measurement:
 
     ``low`` and ``high`` bound the confidence interval, where there is one. ``n`` counts the cases
     behind the figure; for a comparison of groups it is that of the smallest group. ``slice`` is
-    ``overall``, a column, or ``column=group``. ``source`` names the tool and its version.
+    named as by ``components.contract.policy.Slice``; ``of``, where it is one group, names the
+    slice of all those groups. ``source`` names the tool and its version.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Measurement:
     low: float | None = None
     high: float | None = None
     source: str = "assay"
+    of: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """JSON with every number that matters as a decimal string."""
@@ -47,9 +52,28 @@ class Measurement:
             "high": decimal(self.high),
             "n": self.n,
             "slice": self.slice,
+            "of": self.of,
             "unit": self.unit,
             "source": self.source,
         }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Measurement:
+        """A measurement as a record holds it; formats before ``of`` lack that field."""
+        value, low, high = (
+            None if document[k] is None else float(document[k]) for k in ("value", "low", "high")
+        )
+        return cls(
+            name=document["name"],
+            value=math.nan if value is None else value,
+            n=document["n"],
+            slice=document["slice"],
+            unit=document["unit"],
+            low=low,
+            high=high,
+            source=document["source"],
+            of=document.get("of", ""),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +93,17 @@ class Finding:
             "reason": self.reason,
             "measurement": self.measurement.to_json() if self.measurement else None,
         }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Finding:
+        """A finding as a record holds it."""
+        measured = document["measurement"]
+        return cls(
+            document["rule"],
+            Status(document["status"]),
+            document["reason"],
+            Measurement.from_json(measured) if measured else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +126,12 @@ class Verdict:
             "reason": self.reason,
             "findings": [f.to_json() for f in self.findings],
         }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Verdict:
+        """A verdict as a record holds it."""
+        findings = tuple(Finding.from_json(f) for f in document["findings"])
+        return cls(Status(document["status"]), document["reason"], findings)
 
 
 def conclude(findings: Iterable[Finding]) -> Verdict:

@@ -1,62 +1,110 @@
-"""Accuracy of scores against labels, with intervals."""
+"""How well scores rank people, with intervals: area under ROC, and average precision."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from components.checks.measurement import Measurement
+from components.checks.tallies import Flags, Floats, Integers
+from components.contract.policy import EVERYBODY, Metric, Slice
 
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """How many positives and negatives hold each different score, in rising order of score.
+
+    Both have shape (number of different scores,). ``valid`` is False where a score is no number in
+    [0, 1]; then nothing is counted.
+    """
+
+    positives: Integers
+    negatives: Integers
+    valid: bool
+
+    @classmethod
+    def of(cls, labels: Flags, scores: Floats) -> Ranked:
+        """Count labels by score; O(n log n), by one sort of machine words.
+
+        A double in [0, 1] sorts like its bits and leaves the highest bit free, so score and label
+        fit into one word.
+        """
+        if not ((scores >= 0) & (scores <= 1)).all():
+            empty = np.empty(0, np.int64)
+            return cls(empty, empty, valid=False)
+        words = (scores + 0.0).view(np.uint64)  # adding zero makes -0.0 and 0.0 one value
+        words <<= np.uint64(1)
+        words |= labels
+        words.sort()
+        if not len(words):
+            return cls(np.empty(0, np.int64), np.empty(0, np.int64), valid=True)
+        values = words >> np.uint64(1)
+        last = np.flatnonzero(np.append(values[1:] != values[:-1], True))
+        up_to = np.cumsum((words & np.uint64(1)).astype(np.int64))[last]
+        positives = np.diff(up_to, prepend=0)
+        return cls(positives, np.diff(last, prepend=-1) - positives, valid=True)
 
 
-def roc_auc(labels: Flags, scores: Floats, confidence: float) -> Measurement:
+def roc_auc(ranked: Ranked, confidence: float, where: Slice = EVERYBODY) -> Measurement:
     """Area under the ROC curve with DeLong's interval.
 
     The chance that a positive scores above a negative, ties counting half; 0.5 is chance, 1 is
-    perfect. The variance is DeLong, DeLong and Clarke-Pearson (Biometrics, 1988), computed from
-    midranks in O(n log n) as in Sun and Xu (IEEE Signal Processing Letters, 2014). The interval is
-    normal, clipped to [0, 1]. NaN if a class is absent or a score is not finite.
-
-    Args:
-        labels: shape (n,), true for positives.
-        scores: shape (n,), higher means more likely positive.
-        confidence: in (0, 1).
-    """
-    from scipy.stats import norm, rankdata
-
-    positives, negatives = scores[labels], scores[~labels]
-    m, n = len(positives), len(negatives)
-    if m == 0 or n == 0 or not np.isfinite(scores).all():
-        return Measurement("roc_auc", math.nan, min(m, n))
-    ranks_all = rankdata(np.concatenate([positives, negatives]))
-    above = (ranks_all[:m] - rankdata(positives)) / n
-    below = 1 - (ranks_all[m:] - rankdata(negatives)) / m
-    auc = float(above.mean())
-    if m < 2 or n < 2:
-        return Measurement("roc_auc", auc, min(m, n))
-    error = math.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n)
-    half = float(norm.ppf((1 + confidence) / 2)) * error
-    return Measurement(
-        "roc_auc", auc, min(m, n), low=max(0.0, auc - half), high=min(1.0, auc + half)
-    )
-
-
-def brier(labels: Flags, scores: Floats, confidence: float) -> Measurement:
-    """Mean squared difference of score and label (Brier, 1950): 0 is perfect, 1 is worst.
-
-    The interval is that of a mean, by the normal approximation, clipped to [0, 1]. NaN without
-    rows or where a score is not a number in [0, 1].
+    perfect. The variance is DeLong, DeLong and Clarke-Pearson (Biometrics, 1988), by midranks as in
+    Sun and Xu (IEEE Signal Processing Letters, 2014). The interval is normal, clipped to [0, 1].
+    NaN if a class is absent or a score is no number in [0, 1]. ``n`` is the smaller class.
     """
     from scipy.stats import norm
 
-    n = len(scores)
-    if n < 2 or not ((scores >= 0) & (scores <= 1)).all():
-        return Measurement("brier", math.nan, n)
-    errors = (scores - labels) ** 2
-    half = float(norm.ppf((1 + confidence) / 2)) * float(errors.std(ddof=1)) / math.sqrt(n)
-    mean = float(errors.mean())
-    return Measurement("brier", mean, n, low=max(0.0, mean - half), high=min(1.0, mean + half))
+    p, q = ranked.positives, ranked.negatives
+    m, n = int(p.sum()), int(q.sum())
+    fewest = min(m, n)
+    if fewest == 0:
+        return _measured(Metric.ROC_AUC, math.nan, fewest, where)
+    below = (np.cumsum(q) - q / 2) / n  # for a positive: share of negatives that it beats
+    above = (m - np.cumsum(p) + p / 2) / m  # for a negative: share of positives that beat it
+    auc = float((p * below).sum() / m)
+    if fewest < 2:
+        return _measured(Metric.ROC_AUC, auc, fewest, where)
+    variance = float((p * (below - auc) ** 2).sum()) / (m - 1) / m
+    variance += float((q * (above - auc) ** 2).sum()) / (n - 1) / n
+    half = float(norm.ppf((1 + confidence) / 2)) * math.sqrt(variance)
+    return _measured(Metric.ROC_AUC, auc, fewest, where, max(0.0, auc - half), min(1.0, auc + half))
+
+
+def average_precision(ranked: Ranked, confidence: float, where: Slice = EVERYBODY) -> Measurement:
+    """Average precision: precision at each different score, weighted by the recall it adds.
+
+    The step-wise sum of scikit-learn's ``average_precision_score``, without interpolation; the
+    share of positives is chance, 1 is perfect. The interval is the logit interval of Boyd, Eng and
+    Page (ECML PKDD, 2013): ``logit(AP) ± z / sqrt(m AP (1 - AP))`` with m positives. NaN without
+    positives or with a score that is no number in [0, 1]. ``n`` is the number of positives.
+    """
+    from scipy.special import expit, logit
+    from scipy.stats import norm
+
+    p, both = ranked.positives, ranked.positives + ranked.negatives
+    m = int(p.sum())
+    if m == 0:
+        return _measured(Metric.AVERAGE_PRECISION, math.nan, m, where)
+    caught = m - np.cumsum(p) + p
+    flagged = both.sum() - np.cumsum(both) + both
+    value = float((p * caught / flagged).sum() / m)
+    if not 0 < value < 1:
+        return _measured(Metric.AVERAGE_PRECISION, value, m, where)
+    half = float(norm.ppf((1 + confidence) / 2)) / math.sqrt(m * value * (1 - value))
+    low, high = (float(expit(logit(value) + side * half)) for side in (-1, 1))
+    return _measured(Metric.AVERAGE_PRECISION, value, m, where, low, high)
+
+
+def _measured(
+    metric: Metric,
+    value: float,
+    n: int,
+    where: Slice,
+    low: float | None = None,
+    high: float | None = None,
+) -> Measurement:
+    of = Slice(where.attributes).name if where.groups else ""
+    return Measurement(str(metric), value, n, slice=where.name, low=low, high=high, of=of)

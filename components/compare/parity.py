@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.compare.summary import RunSummary
+from components.release.run_summary import RunSummary
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from markupsafe import Markup
 
 from components.compare.charts import ChartRow, chart
 from components.compare.parity import Parity, parity
-from components.compare.summary import Figure, RunSummary, to_figure
 from components.contract.policy import Limit, Metric
 from components.lineage.durable import writable_directory, write_atomically
+from components.release.run_summary import NOT_RUN, Figure, RunSummary, to_figure
 
 _MOST_DRIFTED = 12
 
@@ -178,26 +178,22 @@ def _time(runs: list[RunSummary]) -> _Panel:
 
 
 def _limit_rows(run: RunSummary) -> list[tuple[Limit, Figure | None, Figure | None, str, str]]:
-    """Each release limit with the referee's figure, the native figure, the status and reason."""
-    statuses = {
-        f["rule"]: (f["status"], f["reason"])
-        for where, f in run.findings
-        if where == "release_gate referee"
-    }
+    """Each release limit with the referee's figure, the native figure, the status and reason.
+
+    A limit that holds for every group has a row for each.
+    """
+    judged = [f for where, f in run.findings if where == "release_gate referee"]
     native = {(f.name, f.slice): f for f in run.native_figures}
-    rows = []
+    rows: list[tuple[Limit, Figure | None, Figure | None, str, str]] = []
     for limit in run.policy.release_gate.limits:
-        slice_ = limit.attribute or "overall"
-        status, reason = statuses.get(limit.id, ("NOT RUN", "a gate before it is closed"))
-        rows.append(
-            (
-                limit,
-                run.figure(limit.metric, slice_),
-                native.get((limit.metric, slice_)),
-                status,
-                reason,
-            )
-        )
+        mine = [f for f in judged if f["rule"].split(":")[:2] == ["limit", limit.id]]
+        if not mine:
+            rows.append((limit, None, None, NOT_RUN, "a gate before it is closed"))
+        for finding in mine:
+            measured = finding["measurement"]
+            figure = to_figure(measured) if measured else None
+            key = (figure.name, figure.slice) if figure else ("", "")
+            rows.append((limit, figure, native.get(key), finding["status"], finding["reason"]))
     return rows
 
 

@@ -82,6 +82,21 @@ class Column:
         """Name of the canonical column that holds the labels of this column's bands or groups."""
         return f"assay_group_{self.name}"
 
+    @property
+    def group_labels(self) -> tuple[str, ...]:
+        """Groups that the contract declares: bands, or the domain as text; empty if neither."""
+        if self.bands is not None:
+            return self.bands.labels
+        number = self.logical_type is LogicalType.NUMBER
+        return tuple(_as_text(v, number) for v in self.allowed or ())
+
+
+def _as_text(value: Scalar, number: bool) -> str:
+    """A domain's value as a canonical group column holds it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(float(value)) if number else str(value)
+
 
 @dataclass(frozen=True, slots=True)
 class Source:

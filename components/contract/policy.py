@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -19,15 +19,91 @@ class Metric(StrEnum):
     """What a release limit may be set on; see ``components.checks`` for the formulas."""
 
     ROC_AUC = "roc_auc"
+    AVERAGE_PRECISION = "average_precision"
     BRIER = "brier"
+    CALIBRATION_ERROR = "calibration_error"
+    CALIBRATION_BIAS = "calibration_bias"
+    SELECTION_RATE = "selection_rate"
+    TPR = "tpr"
+    FPR = "fpr"
+    PPV = "ppv"
+    SELECTION_RATE_DIFFERENCE = "selection_rate_difference"
     TPR_DIFFERENCE = "tpr_difference"
     FPR_DIFFERENCE = "fpr_difference"
-    SELECTION_RATE_DIFFERENCE = "selection_rate_difference"
+    PPV_DIFFERENCE = "ppv_difference"
+    CALIBRATION_BIAS_DIFFERENCE = "calibration_bias_difference"
+    SELECTION_RATE_RATIO = "selection_rate_ratio"
+    TPR_RATIO = "tpr_ratio"
+    FPR_RATIO = "fpr_ratio"
+    PPV_RATIO = "ppv_ratio"
 
     @property
-    def is_group_difference(self) -> bool:
-        """Whether the figure is a gap between the groups of a protected attribute."""
+    def is_difference(self) -> bool:
+        """Whether the figure is the largest difference between two groups; 0 is alike."""
         return self.value.endswith("_difference")
+
+    @property
+    def is_ratio(self) -> bool:
+        """Whether the figure is the smallest rate of a group over the largest; 1 is alike."""
+        return self.value.endswith("_ratio")
+
+    @property
+    def compares_groups(self) -> bool:
+        """Whether the figure is about several groups and not about one."""
+        return self.is_difference or self.is_ratio
+
+    @property
+    def of_group(self) -> Metric:
+        """The figure of one group that a comparison compares; any other metric is its own."""
+        return Metric(self.value.removesuffix("_difference").removesuffix("_ratio"))
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Smallest and largest value that the metric can take, both inclusive."""
+        if self is Metric.CALIBRATION_BIAS:
+            return -1.0, 1.0
+        return 0.0, 2.0 if self is Metric.CALIBRATION_BIAS_DIFFERENCE else 1.0
+
+
+RATES = (Metric.SELECTION_RATE, Metric.TPR, Metric.FPR, Metric.PPV)
+"""Shares of rows that are selected or positive; each is a proportion of whole rows."""
+
+COMPARISONS = tuple(m for m in Metric if m.compares_groups)
+
+
+class Change(StrEnum):
+    """How a candidate's figure is held against the champion's."""
+
+    ABSOLUTE = "absolute"
+    RELATIVE = "relative"
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Whom a figure is about: everybody, the groups of up to two attributes, or one such group.
+
+    ``attributes`` are protected columns, none for everybody. ``groups`` has one label for each
+    attribute, or the one label of a pool; empty means every group in turn.
+    """
+
+    attributes: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """``overall``, ``sex``, ``sex*age``, ``sex=f``, ``sex=f*age=young``, ``sex*age=pool``."""
+        if not self.attributes:
+            return "overall"
+        if len(self.groups) == len(self.attributes):
+            return "*".join(f"{a}={g}" for a, g in zip(self.attributes, self.groups, strict=True))
+        return "=".join(["*".join(self.attributes), *self.groups])
+
+    def group(self, labels: tuple[str, ...]) -> Slice:
+        """One group of these attributes."""
+        return Slice(self.attributes, labels)
+
+
+EVERYBODY = Slice()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,28 +163,83 @@ class Training:
     min_category_count: int
 
 
+class Mitigation(StrEnum):
+    """What is done in training so that groups are treated alike.
+
+    See ``components.checks.reweighing`` and ``components.checks.opportunity_penalty``.
+    """
+
+    NONE = "none"
+    REWEIGHING = "reweighing"
+    OPPORTUNITY_PENALTY = "opportunity_penalty"
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One way to train: which protected columns the model sees, and which mitigation it gets."""
+    """One way to train: which protected columns the model sees, and which mitigation it gets.
+
+    ``protected_grounds`` says why protected columns are seen at decision time; empty where none
+    is. ``mitigate_by`` are the protected columns whose groups the mitigation is about.
+    ``penalty_strength`` is above 0 with the opportunity penalty, else 0.
+    """
 
     name: str
     description: str
     protected_features: tuple[str, ...]
-    mitigation: str
-    reweigh_by: tuple[str, ...]
+    protected_grounds: str
+    mitigation: Mitigation
+    mitigate_by: tuple[str, ...]
+    penalty_strength: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChampionLimit:
+    """A limit on how far a figure may be from the champion's, instead of on the figure itself.
+
+    ``none_yet`` holds the grounds on which a first model may pass without a champion; None means
+    that it may not.
+    """
+
+    change: Change
+    none_yet: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One release limit. Exactly one of ``at_least`` and ``at_most`` is set, both inclusive."""
+    """One release limit. Exactly one of ``at_least`` and ``at_most`` is set, both inclusive.
+
+    ``tested_on`` is ``point`` or ``worst_bound``, the end of the interval that is worse.
+    ``min_n`` is the fewest cases behind the figure, in each group. ``waive_inconclusive`` says
+    whether two people may excuse the limit where it could not be judged.
+    """
 
     id: str
     metric: Metric
-    attribute: str | None
+    slice: Slice
     at_least: float | None
     at_most: float | None
     tested_on: str
     min_n: int
+    grounds: str
+    champion: ChampionLimit | None = None
+    waive_inconclusive: bool = False
+
+    @property
+    def rule(self) -> str:
+        """Id of the limit's findings, the same in every engine."""
+        return f"limit:{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Groups that are counted as one, and why they may be.
+
+    ``groups`` holds, for each group, one label for each attribute of ``attributes``.
+    """
+
+    attributes: tuple[str, ...]
+    groups: tuple[tuple[str, ...], ...]
+    into: str
     grounds: str
 
 
@@ -121,6 +252,34 @@ class ReleaseGatePolicy:
     transform_tolerance: float
     serving_tolerance: float
     limits: tuple[Limit, ...]
+    pools: tuple[Pool, ...] = ()
+
+    def pooled(self, attributes: tuple[str, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
+        """Labels of a row's group once pools are applied: those of one attribute, then of two."""
+        single = {(p.attributes, g): p.into for p in self.pools for g in p.groups}
+        own = tuple(single.get(((a,), (g,)), g) for a, g in zip(attributes, labels, strict=True))
+        whole = single.get((attributes, own)) if len(attributes) > 1 else None
+        return own if whole is None else (whole,)
+
+
+@dataclass(frozen=True, slots=True)
+class LeakCheck:
+    """Largest AUC, inclusive, that one column alone may reach; see ``components.checks.leak``."""
+
+    at_most: float
+    grounds: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaiverRules:
+    """Who may excuse a closed release gate together, and for how long at most.
+
+    ``signers`` and ``cosigners`` map a person to the base64 of a raw Ed25519 public key.
+    """
+
+    max_days: int
+    signers: dict[str, str]
+    cosigners: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +287,7 @@ class Policy:
     """A policy. ``digest`` is the SHA-256 of the file's bytes, in hex.
 
     ``decision_threshold`` is in (0, 1); a row is selected when its score is at or above it.
+    ``model_card`` holds what only people know and the model card must say.
     """
 
     name: str
@@ -140,4 +300,7 @@ class Policy:
     training: Training
     candidates: dict[str, Candidate]
     decision_threshold: float
+    leak_check: LeakCheck
     release_gate: ReleaseGatePolicy
+    waivers: WaiverRules | None = None
+    model_card: dict[str, str] = field(default_factory=dict)

@@ -8,12 +8,13 @@ in the run's directory and nowhere else, so a stage may run in another process o
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.checks.measurement import Finding, Status, Verdict, conclude
+from components.checks.measurement import Finding, Measurement, Status, Verdict, conclude
 from components.contract.contract import Contract
 from components.contract.contract_loader import load_contract
 from components.contract.errors import EvidenceError, ProcessError
@@ -21,13 +22,35 @@ from components.contract.policy import Candidate, Policy
 from components.contract.policy_loader import load_policy
 from components.datasets.canonical import Dataset
 from components.lineage.commitments import load_or_create_row_key
+from components.lineage.digests import sha256_file
 from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, EvidenceRecord
-from components.release.records import read_releases, write_release
+from components.release.model_card import write_model_card
+from components.release.records import Release, read_releases, write_release
 from components.stacks.referee import Referee, RefereeResult, artifact_summary
 from components.stacks.run_spec import RunSpec, utc_now
-from components.stacks.stages import GATES, REQUIRED_OUTPUTS, Hook, Stage, StageResult
+from components.stacks.stages import (
+    CHAMPION_PREDICTIONS,
+    CONTINUED,
+    GATES,
+    REQUIRED_OUTPUTS,
+    Hook,
+    Stage,
+    StageResult,
+)
 
 log = logging.getLogger("assay.process")
+
+
+@dataclass(frozen=True, slots=True)
+class ChampionRun:
+    """The release that stands, the run that made it, and how its model was trained.
+
+    ``release.model`` is the digest that its model file must have.
+    """
+
+    release: Release
+    spec: RunSpec
+    candidate: Candidate
 
 
 class ReleaseProcess:
@@ -39,6 +62,9 @@ class ReleaseProcess:
         policy: the policy the run is bound to.
         candidate: the policy's candidate that is trained.
         dataset: the canonical dataset; its files are the only data that a stack reads.
+        chain: the run's records.
+        origin: the records of the run that trained the model; the same but for a continued run.
+        champion: the release that stands in this stack, if there is one.
         artifacts: directory for what the stages leave behind.
     """
 
@@ -49,6 +75,8 @@ class ReleaseProcess:
         self.candidate: Candidate = self.policy.candidates[spec.candidate]
         self.dataset = Dataset.open(Path(spec.dataset_path))
         self.chain = EvidenceChain(spec.directory / "evidence", spec.run_id)
+        self.origin = EvidenceChain(spec.origin / "evidence", spec.origin.name)
+        self.champion: Release | None = self._standing()
         self._check_binding()
         self._referee = Referee(
             spec,
@@ -58,7 +86,39 @@ class ReleaseProcess:
             self.dataset,
             load_or_create_row_key(row_key_path(Path(spec.home))),
             self.chain,
+            self.origin,
+            self.champion,
         )
+
+    def _standing(self) -> Release | None:
+        """The release that this run's model would supersede."""
+        known = read_releases(Path(self.spec.home), self.spec.dataset, self.spec.stack)
+        before = [r for r in known if r.run != self.spec.run_id]
+        return before[-1] if before else None
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Stages of this run: all eight, or the last three where it trains no model itself."""
+        return tuple(Stage) if self.spec.continues is None else CONTINUED
+
+    @property
+    def champion_run(self) -> ChampionRun | None:
+        """The champion as the stack must score it beside the candidate; None where it need not.
+
+        It must where the policy limits a change against it. A champion that was released under
+        another contract cannot be: such a limit then stays INCONCLUSIVE.
+
+        Raises:
+            EvidenceError: its run is not there.
+        """
+        limits = self.policy.release_gate.limits
+        if self.champion is None or all(x.champion is None for x in limits):
+            return None
+        if self.champion.contract != self.contract.digest:
+            return None
+        spec = RunSpec.load(Path(self.spec.home) / "runs" / self.champion.run)
+        policy = load_policy(spec.directory / "policy.yaml", self.contract)
+        return ChampionRun(self.champion, spec, policy.candidates[self.champion.candidate])
 
     @property
     def artifacts(self) -> Path:
@@ -103,7 +163,7 @@ class ReleaseProcess:
         records = self.chain.records()
         if any(r.stage == CLOSING_STAGE or not _is_open(r) for r in records):
             return None
-        return list(Stage)[len(records)] if len(records) < len(Stage) else None
+        return self.stages[len(records)] if len(records) < len(self.stages) else None
 
     def run_stage(self, stage: Stage, hook: Hook) -> bool:
         """Run one stage: the stack's hook, the referee, the verdict, the record.
@@ -120,26 +180,77 @@ class ReleaseProcess:
         log.info("%s %s started", self.spec.stack, stage)
         result = hook()
         _check_complete(stage, result)
+        if stage is Stage.RELEASE_GATE and self.champion_run is not None:
+            _require(stage, result, {CHAMPION_PREDICTIONS})
         referee: RefereeResult = getattr(self._referee, stage.value)(result)
-        if stage is Stage.RELEASE_GATE:
-            kept = self._referee.keep_predictions(result.outputs["predictions"])
-            result = StageResult(
-                {**result.outputs, "predictions": kept},
-                result.tools,
-                result.native,
-                result.measurements,
-                result.facts,
-            )
         if stage in GATES and referee.verdict is None:
             raise ProcessError(f"stage {stage} has no verdict of the referee")
         verdict = _combine(result.native, referee.verdict)
-        record = self.chain.append(str(stage), self._body(stage, result, referee, verdict))
-        log.info("%s %s %s (%s s)", self.spec.stack, stage, verdict.status, record.body["seconds"])
-        return verdict.is_open
+        return self._record(stage, self._body(stage, result, referee, verdict))
+
+    def _record(self, stage: Stage, body: dict[str, Any]) -> bool:
+        record = self.chain.append(str(stage), body)
+        status, seconds = record.body["verdict"]["status"], record.body["seconds"]
+        log.info("%s %s %s (%s s)", self.spec.stack, stage, status, seconds)
+        return _is_open(record)
+
+    def rejudge(self) -> bool:
+        """The release gate of a run that releases what another run trained.
+
+        The scores that were judged then are judged again. A gate that was closed stays closed
+        unless two people have excused everything that closed it.
+
+        Returns:
+            Whether the model may be pushed.
+
+        Raises:
+            ProcessError: the stage is not due, or this run trains a model itself.
+            EvidenceError: what was judged is no longer there, or gives other figures.
+        """
+        stage = Stage.RELEASE_GATE
+        if self.spec.continues is None or stage is not self.next_stage():
+            raise ProcessError(f"run {self.spec.run_id} has no gate to judge again")
+        before = next(r for r in self.origin.records() if r.stage == stage)
+        referee = self._referee.rejudge(before)
+        result = StageResult(
+            {},
+            before.body["tools"],
+            native=Verdict.from_json(before.body["native"]),
+            measurements=tuple(Measurement.from_json(m) for m in before.body["nativeMeasurements"]),
+            facts={"continues": self.spec.continues, "head": self.origin.records()[-1].digest},
+        )
+        verdict = _combine(result.native, referee.verdict)
+        body = self._body(stage, result, referee, verdict)
+        if not verdict.is_open:
+            body["waiver"] = self._waiver(body)
+        return self._record(stage, body)
+
+    def _waiver(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        """What two people signed about this model's closed gate, if they did and it holds today."""
+        from components.release.waivers import closed_findings, find_waiver
+
+        waiver = find_waiver(
+            Path(self.spec.home),
+            dataset=self.spec.dataset,
+            stack=self.spec.stack,
+            gate=str(Stage.RELEASE_GATE),
+            model=self.model,
+            policy=self.policy,
+            findings=closed_findings(body),
+            at=datetime.now(UTC),
+        )
+        return waiver.to_json() if waiver is not None else None
+
+    @property
+    def model(self) -> str:
+        """SHA-256 of the trained model, in hex, as its training recorded it."""
+        trained = next(r for r in self.origin.records() if r.stage == Stage.TRAIN)
+        return str(trained.body["outputs"]["model"]["sha256"])
 
     def _body(
         self, stage: Stage, result: StageResult, referee: RefereeResult, verdict: Verdict
     ) -> dict[str, Any]:
+        # What the referee kept in the run stands for what the stack handed over.
         outputs = {**result.outputs, **referee.outputs}
         finished = utc_now()
         return {
@@ -159,6 +270,16 @@ class ReleaseProcess:
             "verdict": {"status": str(verdict.status), "reason": verdict.reason},
             "nativeMeasurements": [m.to_json() for m in result.measurements],
             "measurements": [m.to_json() for m in referee.measurements],
+            **({"champion": self._champion_json()} if stage is Stage.RELEASE_GATE else {}),
+        }
+
+    def _champion_json(self) -> dict[str, Any] | None:
+        if self.champion is None:
+            return None
+        return {
+            "release": self.champion.number,
+            "run": self.champion.run,
+            "model": self.champion.model,
         }
 
     def _inputs(self) -> dict[str, str]:
@@ -191,7 +312,7 @@ class ReleaseProcess:
         """
         records = self.chain.records()
         closed = next((r for r in records if not _is_open(r)), None)
-        missing = [str(s) for s in list(Stage)[len(records) :]]
+        missing = [str(s) for s in self.stages[len(records) :]]
         if interrupted is not None:
             outcome, reason = "interrupted", interrupted
         elif closed is not None:
@@ -230,8 +351,10 @@ class ReleaseProcess:
         if closing is None or closing.body["outcome"] != "released":
             return
         known = read_releases(home, self.spec.dataset, self.spec.stack)
-        if self.spec.run_id in {r["run"] for r in known}:
+        if self.spec.run_id in {r.run for r in known}:
             return
+        waiver = by_stage[Stage.RELEASE_GATE].body.get("waiver")
+        cards = write_model_card(self.spec.directory)
         write_release(
             home,
             self.spec.dataset,
@@ -239,14 +362,28 @@ class ReleaseProcess:
             {
                 "run": self.spec.run_id,
                 "candidate": self.candidate.name,
-                "model": by_stage["push"].body["outputs"]["serving_model"]["sha256"],
+                "model": by_stage[Stage.PUSH].body["outputs"]["serving_model"]["sha256"],
                 "head": closing.digest,
                 "policy": self.spec.policy,
                 "contract": self.spec.contract,
                 "actor": self.spec.actor,
                 "at": utc_now(),
+                "kind": self._kind(waiver),
+                "continues": self.spec.continues or "",
+                "reason": self.spec.reason or "",
+                "waiver": waiver["sha256"] if waiver else "",
+                "verdicts": {
+                    stage: by_stage[stage].body["verdict"]["status"] for stage in self.stages
+                },
+                "cards": {path.name: sha256_file(path) for path in cards},
             },
         )
+
+    def _kind(self, waiver: dict[str, Any] | None) -> str:
+        if self.spec.continues is None:
+            return "release"
+        before = self.origin.records()[-1].body["outcome"]
+        return "rollback" if before == "released" else "waived" if waiver else "release"
 
 
 def row_key_path(home: Path) -> Path:
@@ -255,17 +392,24 @@ def row_key_path(home: Path) -> Path:
 
 
 def _is_open(record: EvidenceRecord) -> bool:
-    return bool(record.body.get("verdict", {}).get("status") == Status.PASS)
+    """A stage is open on PASS, and a release gate also where its closed verdict was excused."""
+    if record.body.get("verdict", {}).get("status") == Status.PASS:
+        return True
+    return record.stage == Stage.RELEASE_GATE and record.body.get("waiver") is not None
 
 
 def _check_complete(stage: Stage, result: StageResult) -> None:
-    if absent := REQUIRED_OUTPUTS[stage] - set(result.outputs):
-        raise ProcessError(f"stage {stage} left no {min(absent)}")
+    _require(stage, result, REQUIRED_OUTPUTS[stage])
     for name, path in result.outputs.items():
         if not path.exists():
             raise ProcessError(f"stage {stage}: output {name} does not exist")
     if stage in GATES and result.native is None:
         raise ProcessError(f"stage {stage} has no native verdict")
+
+
+def _require(stage: Stage, result: StageResult, names: Collection[str]) -> None:
+    if absent := set(names) - set(result.outputs):
+        raise ProcessError(f"stage {stage} left no {min(absent)}")
 
 
 def _combine(native: Verdict | None, referee: Verdict | None) -> Verdict:

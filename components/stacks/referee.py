@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,31 +10,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.checks import gates, preprocessing
+from components.checks.leak import leak_findings
 from components.checks.measurement import Finding, Measurement, Status, Verdict, conclude, within
 from components.checks.serving_skew import compare, list_matrix
 from components.contract.contract import Contract
-from components.contract.errors import ProcessError
+from components.contract.errors import EvidenceError, ProcessError
 from components.contract.features import model_inputs
 from components.contract.policy import Candidate, Policy
 from components.datasets.canonical import ROW_COLUMN, SPLITS, Dataset, rows_root
 from components.decisions.log import write_decisions
 from components.lineage.commitments import artifact_nonce
 from components.lineage.digests import sha256_file, sha256_tree
-from components.lineage.durable import write_atomically
-from components.lineage.evidence import EvidenceChain
+from components.lineage.durable import sync_file, write_atomically
+from components.lineage.evidence import EvidenceChain, EvidenceRecord
 from components.profile.compute import profile_files
 from components.profile.edges import quantile_edges
 from components.profile.profile import Profile
 from components.profile.stored import StoredProfile
-from components.release.records import read_releases
+from components.release.records import Release, read_releases
+from components.stacks.judging import aligned_scores, flags, judge, split_rows
 from components.stacks.kept_outputs import keep, kept
 from components.stacks.run_spec import RunSpec
-from components.stacks.stages import Stage, StageResult
+from components.stacks.stages import CHAMPION_PREDICTIONS, PREDICTIONS, Stage, StageResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Referee:
     dataset: Dataset
     row_key: bytes
     chain: EvidenceChain
+    origin: EvidenceChain
+    champion: Release | None
 
     @property
     def _artifacts(self) -> Path:
@@ -137,6 +141,7 @@ class Referee:
     def transform(self, native: StageResult) -> RefereeResult:
         """The stack's features equal the referee's own, computed from the same training rows."""
         keep(self._artifacts, Stage.TRANSFORM, "features", native.outputs["features"])
+        leaks = self._leaks()
         fitted = preprocessing.fit(
             self.dataset.files(split="train"),
             model_inputs(self.contract, self.candidate),
@@ -153,7 +158,8 @@ class Referee:
                             "transform",
                             Status.FAIL,
                             f"features have shape {matrix.shape}, {mine.shape} was expected",
-                        )
+                        ),
+                        *leaks,
                     ]
                 )
             )
@@ -162,7 +168,24 @@ class Referee:
         finding = within(
             "transform", measured, at_most=self.policy.release_gate.transform_tolerance
         )
-        return RefereeResult(verdict=conclude([finding]), measurements=(measured,))
+        return RefereeResult(verdict=conclude([finding, *leaks]), measurements=(measured,))
+
+    def _leaks(self) -> list[Finding]:
+        """No column that the model sees knows the label by itself."""
+        label = self.contract.label
+        inputs = model_inputs(self.contract, self.candidate)
+        columns = list(dict.fromkeys([label.name, *(i.name for i in inputs)]))
+        train, validation = (
+            split_rows(self.dataset, split, columns) for split in ("train", "validation")
+        )
+        positive = [flags(t[label.name], label.positive) for t in (train, validation)]
+        return leak_findings(
+            train,
+            validation,
+            (positive[0], positive[1]),
+            inputs,
+            at_most=self.policy.leak_check.at_most,
+        )
 
     def train(self, native: StageResult) -> RefereeResult:
         """Nothing to recompute: what training made is judged at the release gate."""
@@ -171,16 +194,52 @@ class Referee:
 
     def release_gate(self, native: StageResult) -> RefereeResult:
         """Accuracy and fairness from the stored scores, and agreement with the native figures."""
-        scored = self._scored(native.outputs["predictions"])
-        measurements = gates.release_measurements(scored, self.policy)
-        verdict = gates.release_gate(measurements, self.policy)
-        rules = self.policy.release_gate
-        agreed = gates.agreement(native.measurements, measurements, rules.agreement, rules.limits)
-        finite = gates.finite_scores(scored.scores)
-        return RefereeResult(
-            verdict=conclude([finite, *verdict.findings, *agreed, *self._skew(native)]),
-            measurements=measurements,
+        outputs = {PREDICTIONS: self._keep_scores(PREDICTIONS, native)}
+        if self.champion is not None and CHAMPION_PREDICTIONS in native.outputs:
+            outputs[CHAMPION_PREDICTIONS] = self._keep_scores(CHAMPION_PREDICTIONS, native)
+        judged = judge(
+            self.dataset,
+            self.contract,
+            self.policy,
+            outputs[PREDICTIONS],
+            outputs.get(CHAMPION_PREDICTIONS),
+            native.measurements,
+            has_champion=self.champion is not None,
         )
+        findings = [*judged.findings, *self._skew(native)]
+        return RefereeResult(outputs, conclude(findings), judged.measurements)
+
+    def rejudge(self, before: EvidenceRecord) -> RefereeResult:
+        """Judge the stored scores of an earlier release gate again, and come to the same figures.
+
+        What compared the model with training is taken over from that gate: the files that it rests
+        on are those of the run that trained.
+
+        Raises:
+            EvidenceError: the scores are not those that were judged, or the figures differ.
+        """
+        outputs = {}
+        for name in (PREDICTIONS, CHAMPION_PREDICTIONS):
+            if (recorded := before.body["outputs"].get(name)) is None:
+                continue
+            source = self.spec.origin / "artifacts" / f"{name}.parquet"
+            if not source.is_file() or sha256_file(source) != recorded["sha256"]:
+                raise EvidenceError(f"{source.name} is not what stage {before.stage} recorded")
+            outputs[name] = Path(shutil.copy(source, self._artifacts))
+        judged = judge(
+            self.dataset,
+            self.contract,
+            self.policy,
+            outputs[PREDICTIONS],
+            outputs.get(CHAMPION_PREDICTIONS),
+            [Measurement.from_json(m) for m in before.body["nativeMeasurements"]],
+            has_champion=before.body["champion"] is not None,
+        )
+        if [m.to_json() for m in judged.measurements] != before.body["measurements"]:
+            raise EvidenceError("the stored scores give other figures than the gate recorded")
+        found = [Finding.from_json(f) for f in before.body["referee"]["findings"]]
+        skew = [f for f in found if f.rule.startswith("skew:")]
+        return RefereeResult(outputs, conclude([*judged.findings, *skew]), judged.measurements)
 
     def _skew(self, native: StageResult) -> list[Finding]:
         """The model that would be served computes what training computed, for the same rows."""
@@ -195,7 +254,7 @@ class Referee:
 
     def push(self, native: StageResult) -> RefereeResult:
         """What was pushed is, to the byte, what was trained and judged."""
-        trained = next(r for r in self.chain.records() if r.stage == Stage.TRAIN)
+        trained = next(r for r in self.origin.records() if r.stage == Stage.TRAIN)
         same = digest(native.outputs["serving_model"]) == trained.body["outputs"]["model"]["sha256"]
         finding = Finding(
             "pushed_model",
@@ -206,13 +265,10 @@ class Referee:
 
     def score(self, native: StageResult) -> RefereeResult:
         """The serving model gives the scores that were judged; then the decision log is written."""
-        judged = self._scores(self._artifacts / "predictions.parquet")
-        served = self._scores(native.outputs["predictions"])
-        if set(judged) != set(served):
-            raise ProcessError("the serving model scored other rows than those that were judged")
-        rows = sorted(judged)
-        scores = np.array([served[r] for r in rows])
-        worst = float(np.max(np.abs(scores - np.array([judged[r] for r in rows]))))
+        rows = split_rows(self.dataset, "evaluation", [ROW_COLUMN])[ROW_COLUMN]
+        judged = aligned_scores(self._artifacts / "predictions.parquet", rows)
+        scores = aligned_scores(native.outputs["predictions"], rows)
+        worst = float(np.max(np.abs(scores - judged)))
         measured = Measurement("largest score difference at serving", worst, len(rows))
         finding = within("serving", measured, at_most=self.policy.release_gate.serving_tolerance)
         verdict = conclude([finding])
@@ -221,7 +277,7 @@ class Referee:
         log = self._artifacts / "decisions.parquet"
         write_decisions(
             log,
-            rows,
+            rows.to_pylist(),
             scores,
             threshold=self.policy.decision_threshold,
             run=self.spec.run_id,
@@ -231,24 +287,19 @@ class Referee:
         )
         return RefereeResult({"decisions": log}, verdict, (measured,))
 
-    def keep_predictions(self, source: Path) -> Path:
-        """Copy the evaluation scores into the run, in row order, with a nonce for their digest."""
-        scores = self._scores(source)
-        rows = sorted(scores)
-        nonce = artifact_nonce(self.row_key, f"{self.spec.run_id}:predictions")
-        table = pa.table(
-            {ROW_COLUMN: pa.array(rows, pa.binary(32)), "score": [scores[r] for r in rows]}
-        ).replace_schema_metadata({"nonce": nonce})
-        path = self._artifacts / "predictions.parquet"
-        pq.write_table(table, path, compression="zstd")
-        return path
+    def _keep_scores(self, name: str, native: StageResult) -> Path:
+        """Copy scores into the run, in the dataset's row order, with a nonce for their digest.
 
-    def _scores(self, path: Path) -> dict[bytes, float]:
-        table = pq.read_table(path, columns=[ROW_COLUMN, "score"])
-        scores = dict(zip(table[ROW_COLUMN].to_pylist(), table["score"].to_pylist(), strict=True))
-        if len(scores) != table.num_rows:
-            raise ProcessError(f"{path.name} scores a row twice")
-        return scores
+        In that order they need no join to be judged again.
+        """
+        rows = split_rows(self.dataset, "evaluation", [ROW_COLUMN])[ROW_COLUMN]
+        scores = aligned_scores(native.outputs[name], rows)
+        nonce = artifact_nonce(self.row_key, f"{self.spec.run_id}:{name}")
+        table = pa.table({ROW_COLUMN: rows, "score": scores})
+        path = self._artifacts / f"{name}.parquet"
+        pq.write_table(table.replace_schema_metadata({"nonce": nonce}), path, compression="zstd")
+        sync_file(path)
+        return path
 
     def _evaluation(self) -> pa.Table:
         return pa.concat_tables(pq.read_table(f) for f in self.dataset.files(split="evaluation"))
@@ -260,21 +311,6 @@ class Referee:
         if missing or len(set(commitments)) != len(index):
             raise ProcessError("features were handed over for other rows than the evaluation split")
         return rows.take([index[c] for c in commitments])
-
-    def _scored(self, path: Path) -> gates.Scored:
-        scores, rows = self._scores(path), self._evaluation()
-        commitments = rows[ROW_COLUMN].to_pylist()
-        if set(commitments) != set(scores):
-            raise ProcessError("scores were handed over for other rows than the evaluation split")
-        positive = self.contract.label.positive
-        values: npt.NDArray[np.float64] = np.array(
-            [np.nan if scores[c] is None else scores[c] for c in commitments], dtype=np.float64
-        )
-        return gates.Scored(
-            labels=np.array([v == positive for v in rows[self.contract.label.name].to_pylist()]),
-            scores=values,
-            groups={c.name: rows[c.group_column].to_pylist() for c in self.contract.protected},
-        )
 
 
 def digest(path: Path) -> str:

@@ -22,7 +22,11 @@ STACKS = ("tfx", "pytorch")
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """The identity of a run. Paths are where this machine finds things; digests are what counts."""
+    """The identity of a run. Paths are where this machine finds things; digests are what counts.
+
+    ``continues`` names the run whose judged model this one releases, where it trains none itself;
+    ``reason`` says why.
+    """
 
     run_id: str
     stack: str
@@ -39,11 +43,18 @@ class RunSpec:
     environment: str
     actor: str
     started: str
+    continues: str | None = None
+    reason: str | None = None
 
     @property
     def directory(self) -> Path:
         """Where the run's evidence and artifacts live."""
         return Path(self.home) / "runs" / self.run_id
+
+    @property
+    def origin(self) -> Path:
+        """Directory of the run that trained the model: this one, or the one it continues."""
+        return Path(self.home) / "runs" / (self.continues or self.run_id)
 
     def save(self) -> None:
         """Write ``run.json``; the run's directory is made, and must be writable."""

@@ -9,7 +9,25 @@ from pathlib import Path
 from components.checks.measurement import Measurement, Verdict
 from components.contract.stages import GATES, Stage
 
-__all__ = ["GATES", "REQUIRED_OUTPUTS", "Facts", "Hook", "Stage", "StageResult"]
+__all__ = [
+    "CHAMPION_PREDICTIONS",
+    "CONTINUED",
+    "GATES",
+    "PREDICTIONS",
+    "REQUIRED_OUTPUTS",
+    "Facts",
+    "Hook",
+    "Stage",
+    "StageResult",
+]
+
+CONTINUED = (Stage.RELEASE_GATE, Stage.PUSH, Stage.SCORE)
+"""Stages of a run that releases what another run trained."""
+
+PREDICTIONS = "predictions"
+CHAMPION_PREDICTIONS = "champion_predictions"
+"""Output of the release gate where a champion is compared with: its ``predictions`` of the same
+rows, by the model file that its release names."""
 
 Facts = Mapping[str, str | int | bool | None]
 

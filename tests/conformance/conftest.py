@@ -14,10 +14,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from components.compare.summary import RunSummary, summarise
 from components.contract.contract_loader import load_contract
 from components.contract.json_schema import ROOT
 from components.datasets.sources import open_source
+from components.release.run_summary import RunSummary, summarise
 from pipelines.launch import Order, execute, prepare
 
 STACKS = ("tfx", "pytorch")

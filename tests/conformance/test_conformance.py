@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.compare.parity import parity
-from components.compare.summary import NOT_RUN, RunSummary
 from components.contract.stages import GATES, Stage
 from components.datasets.canonical import ROW_COLUMN, Dataset, rows_root
 from components.lineage.evidence import EvidenceChain
 from components.release.records import read_releases
+from components.release.run_summary import NOT_RUN, RunSummary
 from components.stacks.stages import REQUIRED_OUTPUTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]

@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.checks.measurement import MISSING
 from components.contract.clauses import drifting_columns
 from components.contract.contract import Contract
 from components.profile.compute import is_identifier, is_numeric
-from components.stacks.weights import MISSING
 
 # Doubles stay numpy's, where null is NaN, which all three tools read as missing. Whole numbers,
 # flags and text get pandas' nullable types: numpy would turn them to floats or objects at a null.

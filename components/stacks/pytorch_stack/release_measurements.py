@@ -17,9 +17,8 @@ from fairlearn.metrics import (
 )
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from components.checks.measurement import Measurement
+from components.checks.measurement import MISSING, Measurement
 from components.stacks.pytorch_stack.frameworks import tool
-from components.stacks.weights import MISSING
 
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]

@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.checks.measurement import MISSING
 from components.checks.preprocessing import as_text
 from components.contract.clauses import drifting_columns
 from components.contract.contract import Column, Contract, LogicalType, Scalar
 from components.datasets.canonical import ROW_COLUMN
 from components.profile.compute import is_identifier, is_numeric
-from components.stacks.weights import MISSING
 
 LABEL_FEATURE = "assay_label"
 """1 where the row's label has the contract's positive value, 0 where it has another."""

@@ -162,7 +162,7 @@ def release_gate_result(
 
 def evaluation_groups(process: ReleaseProcess) -> dict[str, set[str]]:
     """For each group column, the groups that the evaluation rows hold."""
-    from components.stacks.weights import MISSING
+    from components.checks.measurement import MISSING
 
     columns = [c.group_column for c in process.contract.protected]
     groups: dict[str, set[str]] = {c: set() for c in columns}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.compare.summary import RunSummary, summarise
+from components.release.run_summary import RunSummary, summarise
 from tests.plain_stack import PILOT, PRODUCTION, PlainStack, start
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from components.compare.parity import parity
-from components.compare.summary import RunSummary
+from components.release.run_summary import RunSummary
 
 
 def test_pairs_of_the_same_question(runs: list[RunSummary]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.compare.report import headline, write_report
-from components.compare.summary import RunSummary
+from components.release.run_summary import RunSummary
 
 
 def test_headline_counts_and_compares(runs: list[RunSummary]) -> None:

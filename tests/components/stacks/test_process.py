@@ -61,8 +61,8 @@ def test_a_run_whose_gates_open_is_released(home: Path, lenient: Path) -> None:
     assert [r.stage for r in records] == [*map(str, Stage), "close"]
     assert records[-1].body["notRun"] == []
     (release,) = read_releases(home, "rand_hie", "tfx")
-    assert release["run"] == process.spec.run_id
-    assert release["model"] == record(process, "push")["outputs"]["serving_model"]["sha256"]
+    assert release.run == process.spec.run_id
+    assert release.model == record(process, "push")["outputs"]["serving_model"]["sha256"]
     decisions = pq.read_table(process.artifacts / "decisions.parquet")
     assert decisions.num_rows == process.dataset.rows("evaluation")
 
@@ -336,7 +336,7 @@ def test_a_release_that_was_not_written_down_is_made_up_for(tmp_path: Path) -> N
     for _ in range(2):
         ReleaseProcess.open(process.spec.directory).ensure_release()
     (release,) = read_releases(tmp_path, "rand_hie", "tfx")
-    assert release["run"] == process.spec.run_id
+    assert release.run == process.spec.run_id
 
 
 def test_features_of_some_rows_only_are_a_malfunction(home: Path) -> None:

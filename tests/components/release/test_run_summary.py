@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from components.compare.summary import NOT_RUN, RunSummary, as_json, summarise
 from components.contract.errors import EvidenceError, InputError
+from components.release.run_summary import NOT_RUN, RunSummary, as_json, summarise
 
 
 def test_a_blocked_and_a_released_run(runs: list[RunSummary]) -> None:

@@ -1,0 +1,80 @@
+"""Whether scores mean what they say: Brier score, calibration error and calibration bias."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from components.checks.measurement import Measurement
+from components.checks.tallies import Tally
+from components.contract.policy import Metric
+
+
+def brier(held: Tally, confidence: float) -> Measurement:
+    """Mean squared difference of score and label (Brier, 1950): 0 is perfect, 1 is worst.
+
+    The interval is that of a mean, by the normal approximation, clipped to [0, 1]. NaN with fewer
+    than two rows or with a score that is no number in [0, 1].
+    """
+    n = held.rows
+    if n < 2 or held.invalid:
+        return Measurement(str(Metric.BRIER), math.nan, n)
+    mean = held.squares / n
+    error = _standard_error(n, held.squares, held.fourths)
+    low, high = _around(mean, error, confidence, 0.0)
+    return Measurement(str(Metric.BRIER), mean, n, low=low, high=high)
+
+
+def calibration_bias(held: Tally, confidence: float) -> Measurement:
+    """Mean score minus share of positives: calibration in the large. 0 is right on average.
+
+    In [-1, 1]; above 0 the group's risk is overstated, below 0 it is understated. See Van Calster
+    and others, BMC Medicine, 2019. The interval is that of a mean difference, by the normal
+    approximation. NaN with fewer than two rows or with a score that is no number in [0, 1].
+    """
+    n = held.rows
+    if n < 2 or held.invalid:
+        return Measurement(str(Metric.CALIBRATION_BIAS), math.nan, n)
+    mean, error = bias_and_error(held)
+    low, high = _around(mean, error, confidence, -1.0)
+    return Measurement(str(Metric.CALIBRATION_BIAS), mean, n, low=low, high=high)
+
+
+def bias_and_error(held: Tally) -> tuple[float, float]:
+    """Mean of score minus label over at least two rows, and its standard error."""
+    n = held.rows
+    return held.residuals / n, _standard_error(n, held.residuals, held.squares)
+
+
+def calibration_error(held: Tally, confidence: float) -> Measurement:
+    """Expected calibration error over ten bins of equal width: 0 is perfect, 1 is worst.
+
+    ``sum over bins of rows / n * |mean score - share of positives|`` (Naeini, Cooper and
+    Hauskrecht, AAAI, 2015). It cannot be below 0, so chance alone makes it larger: by at most
+    ``sqrt(2 / pi)`` times the bins' weighted standard errors (see Kumar, Liang and Ma, NeurIPS,
+    2019); a limit on it errs on the closed side. The interval is by the delta method: the bins are
+    independent, so their variances add with squared weights; normal, clipped to [0, 1]. NaN with
+    fewer than two rows or with a score that is no number in [0, 1].
+    """
+    n = held.rows
+    if n < 2 or held.invalid:
+        return Measurement(str(Metric.CALIBRATION_ERROR), math.nan, n)
+    rows = np.maximum(held.bin_rows, 1)
+    value = float(np.abs(held.bin_residuals).sum()) / n
+    spread = np.maximum(held.bin_squares - held.bin_residuals**2 / rows, 0.0)
+    error = math.sqrt(float(spread.sum())) / n
+    low, high = _around(value, error, confidence, 0.0)
+    return Measurement(str(Metric.CALIBRATION_ERROR), value, n, low=low, high=high)
+
+
+def _standard_error(n: int, total: float, squares: float) -> float:
+    """Standard error of a mean from the sum and the sum of squares of n >= 2 numbers."""
+    return math.sqrt(max(squares - total * total / n, 0.0) / (n - 1) / n)
+
+
+def _around(mean: float, error: float, confidence: float, least: float) -> tuple[float, float]:
+    from scipy.stats import norm
+
+    half = float(norm.ppf((1 + confidence) / 2)) * error
+    return max(least, mean - half), min(1.0, mean + half)

@@ -1,0 +1,105 @@
+"""Judging a model from its stored scores alone: what anybody can do again without the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from components.checks.limits import release_gate
+from components.checks.measurement import Finding, Measurement
+from components.checks.release import Scored, agreement, finite_scores, release_measurements
+from components.checks.tallies import Groups
+from components.contract.contract import Contract, Scalar
+from components.contract.errors import ProcessError
+from components.contract.policy import Policy
+from components.datasets.canonical import ROW_COLUMN, Dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What stored scores come to: every figure, and every finding of limits and agreement."""
+
+    measurements: tuple[Measurement, ...]
+    findings: tuple[Finding, ...]
+
+
+def judge(
+    dataset: Dataset,
+    contract: Contract,
+    policy: Policy,
+    predictions: Path,
+    champion_predictions: Path | None,
+    native: Sequence[Measurement],
+    *,
+    has_champion: bool,
+) -> Judged:
+    """Every figure and finding that follows from stored scores.
+
+    Args:
+        dataset: the canonical dataset; labels and groups are those of its evaluation split.
+        contract: its contract.
+        policy: the limits.
+        predictions: Parquet with ``assay_row`` and ``score`` of every evaluation row.
+        champion_predictions: the same of the champion, where it was scored.
+        native: the native tools' figures.
+        has_champion: whether a champion stands.
+
+    Raises:
+        ProcessError: the scores are of other rows than the evaluation split.
+    """
+    label, protected = contract.label, contract.protected
+    columns = [ROW_COLUMN, label.name, *(c.group_column for c in protected)]
+    rows = split_rows(dataset, "evaluation", columns)
+    scored = Scored(
+        labels=flags(rows[label.name], label.positive),
+        scores=aligned_scores(predictions, rows[ROW_COLUMN]),
+        groups={c.name: Groups.of(rows[c.group_column], c.group_labels) for c in protected},
+        champion=None
+        if champion_predictions is None
+        else aligned_scores(champion_predictions, rows[ROW_COLUMN]),
+    )
+    measurements = release_measurements(scored, policy)
+    verdict = release_gate(measurements, policy, has_champion)
+    rules = policy.release_gate
+    agreed = agreement(native, measurements, rules.agreement, rules.limits)
+    return Judged(measurements, (finite_scores(scored.scores), *verdict.findings, *agreed))
+
+
+def split_rows(dataset: Dataset, split: str, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a split's rows, in the order of its files."""
+    files = dataset.files(split=split)
+    return pa.concat_tables(pq.read_table(f, columns=list(columns)) for f in files)
+
+
+def aligned_scores(path: Path, rows: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    """Stored scores in the order of ``rows``, shape (n,); NaN where a score is null.
+
+    Scores that a run kept are in the dataset's order already, and then nothing is joined.
+
+    Raises:
+        ProcessError: the file scores other rows, or a row twice.
+    """
+    table = pq.read_table(path, columns=[ROW_COLUMN, "score"])
+    scored = table[ROW_COLUMN].cast(rows.type)
+    scores = np.asarray(table["score"].cast(pa.float64()).to_numpy(), np.float64)
+    if scored.equals(rows):
+        return scores
+    places = pc.index_in(rows, value_set=scored.combine_chunks())
+    once = len(scored) == len(rows) == pc.count_distinct(scored).as_py()
+    if not once or places.null_count:
+        raise ProcessError(f"{path.name} scores other rows than the evaluation split, or one twice")
+    joined: npt.NDArray[np.float64] = scores[places.to_numpy()]
+    return joined
+
+
+def flags(column: pa.ChunkedArray, positive: Scalar | None) -> npt.NDArray[np.bool_]:
+    """Which cells hold the positive value, shape (n,)."""
+    held = pc.fill_null(pc.equal(column, pa.scalar(positive, column.type)), False)
+    return np.asarray(held.to_numpy(), np.bool_)
