@@ -28,3 +28,17 @@ def find(kind: str, name: str) -> Path:
                 return path
     known = sorted({p.stem for folder in folders for p in folder.glob("*.yaml")})
     raise InputError(f"no {name!r}", where=f"{kind}/", expected=f"one of {', '.join(known)}")
+
+
+def run_directory(run: str, home: Path) -> Path:
+    """A run's directory, given as a path or as the run's id.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    for directory in (home / "runs" / run, Path(run)):
+        if (directory / "run.json").is_file():
+            return directory.resolve()
+    raise InputError(
+        f"no run {run!r}", where=str(home / "runs"), expected="a run's id, or its directory"
+    )

@@ -17,6 +17,8 @@ from components.contract.errors import AssayError
 from pipelines.check_cli import check
 from pipelines.contract_cli import contract_app
 from pipelines.json_output import print_json
+from pipelines.options import HomeOption, JsonOption
+from pipelines.release_cli import recompute, release, releases
 
 if TYPE_CHECKING:
     from components.release.run_summary import RunSummary
@@ -32,13 +34,11 @@ app = typer.Typer(
 )
 
 app.command()(check)
+app.command()(release)
+app.command()(releases)
+app.command()(recompute)
 app.add_typer(contract_app, name="contract")
 
-HomeOption = Annotated[
-    Path,
-    typer.Option("--home", help="Where data, runs, stores and reports live.", envvar="ASSAY_HOME"),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 _DEFAULT_HOME = Path(".assay")
 _INTERRUPTED_LINE = "assay: interrupted; what was recorded stays, run again to start anew"
 

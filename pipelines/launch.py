@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components.contract.contract import Contract
@@ -23,7 +23,7 @@ from components.datasets.canonical import Dataset, ingest
 from components.datasets.sources import open_source
 from components.lineage.commitments import load_or_create_row_key
 from components.lineage.durable import writable_directory
-from components.lineage.evidence import EvidenceChain, EvidenceRecord
+from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, EvidenceRecord
 from components.stacks.process import ReleaseProcess, row_key_path
 from components.stacks.run_spec import (
     STACKS,
@@ -34,6 +34,7 @@ from components.stacks.run_spec import (
     new_run_id,
     utc_now,
 )
+from components.stacks.stages import Stage
 from pipelines.worker import TOLD
 
 _PROBE = {"tfx": "tfx", "pytorch": "lightning"}
@@ -142,6 +143,48 @@ def _start(
         environment=environment,
         actor=actor(),
         started=utc_now(),
+    )
+    spec.save()
+    return spec
+
+
+def prepare_release(directory: Path, reason: str) -> RunSpec:
+    """Write down a run that releases the model of an earlier one, which was judged then.
+
+    Args:
+        directory: an earlier run: one that a closed release gate blocked, whose model two people
+            have excused since, or one that was released, for a rollback.
+        reason: why it is released now.
+
+    Raises:
+        InputError: the run trained and judged no model, or is still open.
+        EvidenceError: its evidence is broken.
+    """
+    earlier = RunSpec.load(directory)
+    origin = RunSpec.load(earlier.origin)
+    records = {r.stage: r for r in _chain(origin).records()}
+    closing = records.get(CLOSING_STAGE)
+    if closing is None or Stage.RELEASE_GATE not in records:
+        raise InputError(
+            "no release gate has judged a model there, or the run is still going on",
+            where=str(directory),
+            expected="a run that was released, or blocked at release_gate",
+        )
+    run_id = new_run_id(origin.stack, origin.candidate)
+    target = writable_directory(Path(origin.home) / "runs" / run_id)
+    for name in ("contract.yaml", "policy.yaml"):
+        shutil.copyfile(origin.directory / name, target / name)
+    spec = replace(
+        origin,
+        run_id=run_id,
+        contract_path=str(target / "contract.yaml"),
+        policy_path=str(target / "policy.yaml"),
+        code=code_revision(),
+        environment=environment_digest(),
+        actor=actor(),
+        started=utc_now(),
+        continues=origin.run_id,
+        reason=reason,
     )
     spec.save()
     return spec

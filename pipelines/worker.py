@@ -64,12 +64,18 @@ def _run(stack: str, process: ReleaseProcess, beam_args: list[str]) -> None:
     if stack == "tfx":
         from pipelines import tfx_pipeline
 
-        tfx_pipeline.run(process, beam_args=beam_args)
+        if process.spec.continues is None:
+            tfx_pipeline.run(process, beam_args=beam_args)
+        else:
+            tfx_pipeline.release(process, beam_args=beam_args)
         tfx_pipeline.settle(process, process.close())
     else:
         from pipelines import pytorch_pipeline
 
-        pytorch_pipeline.run(process)
+        if process.spec.continues is None:
+            pytorch_pipeline.run(process)
+        else:
+            pytorch_pipeline.release(process)
         pytorch_pipeline.settle(process, process.close())
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,17 @@ from components.contract.policy import Candidate, Policy
 from components.contract.policy_loader import load_policy
 from components.datasets.canonical import Dataset
 from components.lineage.commitments import load_or_create_row_key
-from components.lineage.digests import sha256_file
 from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, EvidenceRecord
 from components.release.model_card import write_model_card
-from components.release.records import Release, read_releases, write_release
+from components.release.records import Release, write_release
 from components.stacks.referee import Referee, RefereeResult, artifact_summary
+from components.stacks.releasing import (
+    ChampionRun,
+    champion_run,
+    is_recorded,
+    release_document,
+    standing_release,
+)
 from components.stacks.run_spec import RunSpec, utc_now
 from components.stacks.stages import (
     CHAMPION_PREDICTIONS,
@@ -39,18 +45,6 @@ from components.stacks.stages import (
 )
 
 log = logging.getLogger("assay.process")
-
-
-@dataclass(frozen=True, slots=True)
-class ChampionRun:
-    """The release that stands, the run that made it, and how its model was trained.
-
-    ``release.model`` is the digest that its model file must have.
-    """
-
-    release: Release
-    spec: RunSpec
-    candidate: Candidate
 
 
 class ReleaseProcess:
@@ -76,7 +70,7 @@ class ReleaseProcess:
         self.dataset = Dataset.open(Path(spec.dataset_path))
         self.chain = EvidenceChain(spec.directory / "evidence", spec.run_id)
         self.origin = EvidenceChain(spec.origin / "evidence", spec.origin.name)
-        self.champion: Release | None = self._standing()
+        self.champion: Release | None = standing_release(spec)
         self._check_binding()
         self._referee = Referee(
             spec,
@@ -90,12 +84,6 @@ class ReleaseProcess:
             self.champion,
         )
 
-    def _standing(self) -> Release | None:
-        """The release that this run's model would supersede."""
-        known = read_releases(Path(self.spec.home), self.spec.dataset, self.spec.stack)
-        before = [r for r in known if r.run != self.spec.run_id]
-        return before[-1] if before else None
-
     @property
     def stages(self) -> tuple[Stage, ...]:
         """Stages of this run: all eight, or the last three where it trains no model itself."""
@@ -103,22 +91,8 @@ class ReleaseProcess:
 
     @property
     def champion_run(self) -> ChampionRun | None:
-        """The champion as the stack must score it beside the candidate; None where it need not.
-
-        It must where the policy limits a change against it. A champion that was released under
-        another contract cannot be: such a limit then stays INCONCLUSIVE.
-
-        Raises:
-            EvidenceError: its run is not there.
-        """
-        limits = self.policy.release_gate.limits
-        if self.champion is None or all(x.champion is None for x in limits):
-            return None
-        if self.champion.contract != self.contract.digest:
-            return None
-        spec = RunSpec.load(Path(self.spec.home) / "runs" / self.champion.run)
-        policy = load_policy(spec.directory / "policy.yaml", self.contract)
-        return ChampionRun(self.champion, spec, policy.candidates[self.champion.candidate])
+        """The champion where the stack must score it beside the candidate, else None."""
+        return champion_run(self.spec, self.contract, self.policy, self.champion)
 
     @property
     def artifacts(self) -> Path:
@@ -323,6 +297,8 @@ class ReleaseProcess:
             )
         else:
             outcome, reason = "released", "every stage ran and every gate is open"
+            if any(r.body.get("waiver") for r in records):
+                reason = "every stage ran; what closed the release gate is excused by a waiver"
         self.chain.append(
             CLOSING_STAGE,
             {
@@ -350,40 +326,11 @@ class ReleaseProcess:
         closing, home = by_stage.get(CLOSING_STAGE), Path(self.spec.home)
         if closing is None or closing.body["outcome"] != "released":
             return
-        known = read_releases(home, self.spec.dataset, self.spec.stack)
-        if self.spec.run_id in {r.run for r in known}:
+        if is_recorded(self.spec):
             return
-        waiver = by_stage[Stage.RELEASE_GATE].body.get("waiver")
         cards = write_model_card(self.spec.directory)
-        write_release(
-            home,
-            self.spec.dataset,
-            self.spec.stack,
-            {
-                "run": self.spec.run_id,
-                "candidate": self.candidate.name,
-                "model": by_stage[Stage.PUSH].body["outputs"]["serving_model"]["sha256"],
-                "head": closing.digest,
-                "policy": self.spec.policy,
-                "contract": self.spec.contract,
-                "actor": self.spec.actor,
-                "at": utc_now(),
-                "kind": self._kind(waiver),
-                "continues": self.spec.continues or "",
-                "reason": self.spec.reason or "",
-                "waiver": waiver["sha256"] if waiver else "",
-                "verdicts": {
-                    stage: by_stage[stage].body["verdict"]["status"] for stage in self.stages
-                },
-                "cards": {path.name: sha256_file(path) for path in cards},
-            },
-        )
-
-    def _kind(self, waiver: dict[str, Any] | None) -> str:
-        if self.spec.continues is None:
-            return "release"
-        before = self.origin.records()[-1].body["outcome"]
-        return "rollback" if before == "released" else "waived" if waiver else "release"
+        document = release_document(self.spec, by_stage, cards, closing.digest)
+        write_release(home, self.spec.dataset, self.spec.stack, document)
 
 
 def row_key_path(home: Path) -> Path:

@@ -14,13 +14,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from components.compare.summary import summarise
 from components.contract.contract_loader import load_contract
 from components.contract.json_schema import ROOT
 from components.contract.policy_loader import load_policy
 from components.contract.stages import Stage
 from components.datasets.canonical import ingest
 from components.lineage.evidence import EvidenceChain
+from components.release.run_summary import summarise
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

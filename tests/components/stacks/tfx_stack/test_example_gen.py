@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
+from components.checks.measurement import MISSING
 from components.checks.preprocessing import as_text
 from components.datasets.canonical import ROW_COLUMN, SPLITS, rows_root
 from components.stacks.process import ReleaseProcess
@@ -24,7 +25,6 @@ from components.stacks.tfx_stack.example_records import (
     split_files,
     write_rows,
 )
-from components.stacks.weights import MISSING
 
 
 def _decoded(examples_uri: str, split: str) -> list[tf.train.Example]:

@@ -1,0 +1,135 @@
+"""`assay release`, `assay releases` and `assay recompute`: putting models into production."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.json_output import print_json
+from pipelines.options import HomeOption, JsonOption, RunArgument
+
+if TYPE_CHECKING:
+    from components.release.history import Period
+
+_DEFAULT_HOME = Path(".assay")
+
+
+def release(
+    run: RunArgument,
+    reason: Annotated[str, typer.Option(help="Why this model is released now.")],
+    home: HomeOption = _DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Release the judged model of an earlier run: one that was waived since, or as a rollback."""
+    from rich.console import Console
+
+    from components.release.run_summary import as_json as summary_json
+    from components.release.run_summary import summarise
+    from pipelines.catalogue import run_directory
+    from pipelines.launch import execute, prepare_release, stacks_named
+    from pipelines.show import Progress
+
+    spec = prepare_release(run_directory(run, home), _required(reason))
+    stacks_named(spec.stack)
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+    with Progress(console).watching() as progress:
+        execute([spec], progress)
+    summary = summarise(spec.directory)
+    if as_json:
+        print_json({"run": summary_json(summary)})
+    else:
+        typer.echo(f"{summary.run_id}: {summary.outcome}, {summary.reason}")
+    raise typer.Exit(0 if summary.outcome == "released" else 1)
+
+
+def _required(reason: str) -> str:
+    from components.contract.errors import InputError
+
+    if not reason.strip():
+        raise InputError("is empty", where="--reason", expected="why this model is released now")
+    return reason.strip()
+
+
+def releases(
+    dataset: Annotated[str | None, typer.Argument(help="Name of a dataset; all if not given.")] = (
+        None
+    ),
+    stack: Annotated[str | None, typer.Option(help="tfx or pytorch; both if not given.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="What stood on a day or at a moment (ISO 8601, UTC).")
+    ] = None,
+    home: HomeOption = _DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the release history: what was in production, since when, and by whose decision."""
+    from components.contract.errors import InputError
+    from components.release.history import as_of as standing
+    from components.release.history import periods
+    from components.release.records import histories, read_releases
+
+    known = [(d, s) for d, s in histories(home) if dataset in (None, d) and stack in (None, s)]
+    if not known and (dataset or stack):
+        raise InputError(
+            f"no release of {dataset or 'any dataset'} in {stack or 'any stack'}",
+            where=str(home / "releases"),
+            expected="one of " + (", ".join(f"{d} in {s}" for d, s in histories(home)) or "none"),
+        )
+    found: list[Period] = []
+    for name, where in known:
+        history = read_releases(home, name, where)
+        found += standing(history, as_of) if as_of else periods(history)
+    if as_json:
+        print_json({"asOf": as_of, "releases": [p.to_json() for p in found]})
+    else:
+        _print(found, as_of)
+
+
+def _print(found: list[Period], as_of: str | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not found:
+        typer.echo(f"nothing was in production on {as_of}" if as_of else "no release yet")
+        return
+    table = Table(title=f"in production on {as_of}" if as_of else "releases", title_justify="left")
+    for column in ("release", "kind", "since", "until", "by", "model", "run", "gates", "why"):
+        table.add_column(column, overflow="fold")
+    for period in found:
+        held = period.release
+        gates = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in held.verdicts if "gate" in k)
+        cells = [
+            f"{held.dataset} {held.stack} {held.number}",
+            held.kind + (f"\nwaiver {held.waiver[:12]}" if held.waiver else ""),
+            f"{held.at:%Y-%m-%d %H:%M}",
+            f"{period.until:%Y-%m-%d %H:%M}" if period.until else "now",
+            held.actor,
+            held.model[:12],
+            held.run,
+            gates or "–",
+            held.reason or "–",
+        ]
+        table.add_row(*(Text(c) for c in cells))
+    Console(highlight=False).print(table)
+
+
+def recompute(
+    run: RunArgument,
+    home: HomeOption = _DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge a run's stored scores again, without its model; exit 0 if every figure is the same."""
+    from components.stacks.recomputation import recompute as again
+    from pipelines.catalogue import run_directory
+
+    found = again(run_directory(run, home))
+    different = [d for d in found if not d.same]
+    if as_json:
+        print_json({"figures": len(found), "different": [d.to_json() for d in different]})
+    else:
+        for d in different:
+            typer.echo(f"{d.name} of {d.slice}: recorded {d.recorded}, now {d.computed}")
+        typer.echo(f"{len(found) - len(different)} of {len(found)} figures are the same")
+    raise typer.Exit(1 if different or not found else 0)
