@@ -17,8 +17,10 @@ import pytest
 from components.contract.contract_loader import load_contract
 from components.contract.json_schema import ROOT
 from components.datasets.sources import open_source
+from components.lineage.keys import new_key, public_text
 from components.release.run_summary import RunSummary, summarise
 from pipelines.launch import Order, execute, prepare
+from tests.seeded import FAULTS, Fault, biased, write_documents, write_rows
 
 STACKS = ("tfx", "pytorch")
 CONTRACT = ROOT / "schemas" / "rand_hie.yaml"
@@ -112,3 +114,51 @@ def _write_changed(path: Path, change: str, where: str) -> None:
     with duckdb.connect() as database:
         database.execute(f"CREATE TABLE rows AS {source.sql}")
         database.execute(f"COPY ({_rows(change, where)} FROM rows) TO '{path}' (HEADER)")
+
+
+@dataclass(frozen=True)
+class Insurer:
+    """Runs of the made-up insurer in one home, by name and stack, and the keys that may waive."""
+
+    home: Path
+    runs: dict[tuple[str, str], RunSummary]
+    signer: Path
+    cosigner: Path
+
+
+GOOD, PENALISED = "good", "penalised"
+
+
+@pytest.fixture(scope="session")
+def insurer(tmp_path_factory: pytest.TempPathFactory) -> Insurer:
+    """Every seeded fault, then a good model, then one that is worse, in both stacks.
+
+    All in one home: no fault is ever released, so the good model is the first champion.
+    """
+    folder = tmp_path_factory.mktemp("insurer")
+    signer, cosigner = (new_key(folder, name) for name in ("ann", "bob"))
+    keys = {"max_days": 30, "signers": {"ann": public_text(signer.raw)}, "cosigners": {"bob": public_text(cosigner.raw)}}
+    before = [n for n, f in FAULTS.items() if not f.after_good]
+    names = [*before, GOOD, *(n for n in FAULTS if n not in before), PENALISED]
+    specs, made = [], []
+    for name in names:
+        fault = FAULTS.get(name)
+
+        def change(document: dict, fault: Fault | None = fault) -> None:
+            document["waivers"] = keys
+            if fault is not None and fault.policy is not None:
+                fault.policy(document)
+
+        contract, policy = write_documents(folder / name, change)
+        rows = biased if name == PENALISED else fault.rows if fault else None
+        data = write_rows(folder / f"{name}.csv", rows)
+        candidate = "penalised" if name == PENALISED else "plain"
+        orders = [Order(stack, candidate, policy) for stack in STACKS]
+        specs += prepare(contract, orders, folder / "home", data)
+        made += [name] * len(STACKS)
+    execute(specs, lambda spec, record: None)
+    runs = {
+        (name, spec.stack): summarise(spec.directory)
+        for name, spec in zip(made, specs, strict=True)
+    }
+    return Insurer(folder / "home", runs, signer.private, cosigner.private)

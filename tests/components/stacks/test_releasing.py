@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -216,16 +217,14 @@ def test_a_figure_that_was_recorded_wrongly_shows(
     right = release.brier
 
     def wrong(*arguments: object) -> object:
-        from dataclasses import replace
-
         return replace(right(*arguments), value=0.01)
 
     insurer = Insurer(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(release, "brier", wrong)
         process = insurer.run()
-    (different,) = [d for d in recompute(process.spec.directory) if not d.same]
-    assert (different.name, different.slice) == ("brier", "overall")
+    different = {(d.name, d.slice) for d in recompute(process.spec.directory) if not d.same}
+    assert different == {("brier", "overall"), ("finding", "agreement:brier:overall")}
     with pytest.raises(EvidenceError, match="give other figures than the gate recorded"):
         insurer.continued(process).rejudge()
 
