@@ -108,7 +108,7 @@ def _fairness(runs: list[RunSummary]) -> list[_Panel]:
     for column in runs[0].contract.protected:
         rows = [
             ChartRow(
-                f"{_short(run)} {figure.slice.split('=', 1)[1]}",
+                f"{_short(run)} {figure.slice.removeprefix(column.name + '=')}",
                 figure.value,
                 f"{figure.value:.2f} of {figure.n}",
                 figure.low,
@@ -117,7 +117,7 @@ def _fairness(runs: list[RunSummary]) -> list[_Panel]:
             )
             for run in runs
             for figure in run.figures
-            if figure.name == "tpr" and figure.slice.startswith(f"{column.name}=")
+            if figure.name == "tpr" and figure.of == column.name
         ]
         if rows:
             panels.append(

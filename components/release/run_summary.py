@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from components.contract.contract import Contract
-from components.contract.contract_loader import load_contract
-from components.contract.errors import EvidenceError, InputError
 from components.contract.policy import Metric, Policy
-from components.contract.policy_loader import load_policy
 from components.contract.stages import Stage
-from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, EvidenceRecord
+from components.lineage.evidence import EvidenceRecord
+from components.release.run_evidence import RunEvidence, read_evidence
 
 NOT_RUN = "NOT RUN"
+
+_AGAIN = (Stage.RELEASE_GATE, Stage.PUSH, Stage.SCORE)
+"""Stages that a run which releases an earlier model goes through itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Figure:
     low: float | None
     high: float | None
     n: int
+    of: str = ""
 
     def __str__(self) -> str:
         if self.low is None or self.high is None:
@@ -38,7 +39,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class StageSummary:
-    """One stage of one run; ``status`` is NOT RUN where a closed gate skipped it."""
+    """One stage of one run; ``status`` is NOT RUN where a closed gate skipped it.
+
+    ``run`` names the earlier run that the stage is taken over from; empty where it is this one's.
+    """
 
     stage: str
     status: str
@@ -46,11 +50,16 @@ class StageSummary:
     seconds: float
     native: str | None
     referee: str | None
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One run, read back from its evidence, with every link of its chain checked."""
+    """One run, read back from its evidence, with every link of its chain checked.
+
+    ``continues`` names the run whose model this one releases; empty where it trains its own.
+    ``waived`` says whether two people excused a closed release gate.
+    """
 
     directory: Path
     run_id: str
@@ -68,11 +77,13 @@ class RunSummary:
     native_figures: tuple[Figure, ...]
     findings: tuple[tuple[str, dict[str, Any]], ...]
     tools: dict[str, str]
+    continues: str = ""
+    waived: bool = False
 
     @property
     def seconds(self) -> float:
-        """Wall time of all stages that ran."""
-        return sum(s.seconds for s in self.stages)
+        """Wall time of all stages that this run ran."""
+        return sum(s.seconds for s in self.stages if not s.run)
 
     def figure(self, name: str, slice_: str = "overall") -> Figure | None:
         """The referee's figure of that name and slice, if it was measured."""
@@ -80,8 +91,9 @@ class RunSummary:
 
     @property
     def worst_gap(self) -> Figure | None:
-        """The largest equal-opportunity gap over the protected attributes."""
-        gaps = [f for f in self.figures if f.name == Metric.TPR_DIFFERENCE]
+        """The largest equal-opportunity gap over the protected attributes, one at a time."""
+        protected = {c.name for c in self.contract.protected}
+        gaps = [f for f in self.figures if f.name == Metric.TPR_DIFFERENCE and f.slice in protected]
         # A gap that could not be measured may be the worst of all.
         return max(gaps, key=lambda f: math.inf if math.isnan(f.value) else f.value, default=None)
 
@@ -91,62 +103,50 @@ def summarise(directory: Path) -> RunSummary:
 
     Raises:
         InputError: there is no evidence.
-        EvidenceError: the chain is broken, or the contract or policy beside
+        EvidenceError: the chain is broken, or the contract, the policy or the earlier run beside
             it is not the one that the records are bound to.
     """
-    chain = EvidenceChain(directory / "evidence", directory.name)
-    records = chain.records()
-    if not records:
-        raise InputError(
-            "holds no evidence", where=str(directory), expected="a run, as in HOME/runs/<run id>"
-        )
-    inputs = records[0].body["inputs"]
-    for name in ("contract", "policy"):
-        try:
-            raw = (directory / f"{name}.yaml").read_bytes()
-        except OSError as error:
-            raise EvidenceError(f"{directory} has no readable {name}.yaml") from error
-        if hashlib.sha256(raw).hexdigest() != inputs[name]:
-            raise EvidenceError(f"{directory / name}.yaml is not the one the run was bound to")
-    contract = load_contract(directory / "contract.yaml")
-    by_stage = {r.stage: r for r in records}
-    closing = by_stage.get(CLOSING_STAGE)
-    gate = by_stage.get(Stage.RELEASE_GATE)
+    run = read_evidence(directory)
+    gate = run.own.get(Stage.RELEASE_GATE)
     return RunSummary(
         directory=directory,
-        run_id=directory.name,
-        stack=records[0].body["stack"],
-        candidate=records[0].body["candidate"],
-        outcome=closing.body["outcome"] if closing else "unfinished",
-        reason=closing.body["reason"] if closing else "the run was not closed",
-        contract=contract,
-        policy=load_policy(directory / "policy.yaml", contract),
-        dataset_version=inputs["datasetVersion"],
-        rows_root=inputs["rowsRoot"],
-        head=records[-1].digest,
-        stages=tuple(_stage(str(s), by_stage.get(s)) for s in Stage),
+        run_id=run.run_id,
+        stack=run.first.body["stack"],
+        candidate=run.first.body["candidate"],
+        outcome=run.outcome,
+        reason=run.closing.body["reason"] if run.closing else "the run was not closed",
+        contract=run.contract,
+        policy=run.policy,
+        dataset_version=run.inputs["datasetVersion"],
+        rows_root=run.inputs["rowsRoot"],
+        head=run.last.digest,
+        stages=tuple(_stage(run, s) for s in Stage),
         figures=_figures(gate, "measurements"),
         native_figures=_figures(gate, "nativeMeasurements"),
-        findings=tuple(_findings(records)),
-        tools={k: v for r in records for k, v in r.body.get("tools", {}).items()},
+        findings=tuple(_findings(list(run.own.values()))),
+        tools={k: v for r in run.own.values() for k, v in r.body.get("tools", {}).items()},
+        continues=run.continues,
+        waived=run.waiver is not None,
     )
 
 
-def _stage(name: str, record: EvidenceRecord | None) -> StageSummary:
-    if record is None:
-        return StageSummary(name, NOT_RUN, "a gate before it is closed", 0.0, None, None)
+def _stage(run: RunEvidence, stage: Stage) -> StageSummary:
+    record = run.stage(stage)
+    if record is None or (run.continues and stage in _AGAIN and stage not in run.own):
+        return StageSummary(str(stage), NOT_RUN, "a gate before it is closed", 0.0, None, None)
     body = record.body
 
     def status(side: str) -> str | None:
         return body[side]["status"] if body[side] else None
 
     return StageSummary(
-        name,
+        str(stage),
         body["verdict"]["status"],
         body["verdict"]["reason"],
         float(body["seconds"]),
         status("native"),
         status("referee"),
+        run="" if stage in run.own else run.origin_id,
     )
 
 
@@ -164,6 +164,7 @@ def to_figure(measurement: dict[str, Any]) -> Figure:
         low=None if low is None else float(low),
         high=None if high is None else float(high),
         n=measurement["n"],
+        of=measurement.get("of", ""),
     )
 
 
@@ -188,6 +189,8 @@ def as_json(summary: RunSummary) -> dict[str, Any]:
         "candidate": summary.candidate,
         "policy": summary.policy.name,
         "outcome": summary.outcome,
+        "waived": summary.waived,
+        "continues": summary.continues or None,
         "reason": summary.reason,
         "head": summary.head,
         "datasetVersion": summary.dataset_version,
