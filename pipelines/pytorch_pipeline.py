@@ -20,7 +20,13 @@ def run(process: ReleaseProcess) -> None:
     from components.stacks.pytorch_stack import frameworks
 
     frameworks.start()
-    from components.stacks.pytorch_stack import data_stages, model_stages, outcome, serving_stages
+    from components.stacks.pytorch_stack import (
+        data_stages,
+        model_stages,
+        outcome,
+        release_stage,
+        serving_stages,
+    )
 
     stages = {
         Stage.INGEST: data_stages.ingest,
@@ -28,7 +34,7 @@ def run(process: ReleaseProcess) -> None:
         Stage.DATA_GATE: data_stages.data_gate,
         Stage.TRANSFORM: model_stages.transform,
         Stage.TRAIN: model_stages.train_model,
-        Stage.RELEASE_GATE: model_stages.release_gate,
+        Stage.RELEASE_GATE: release_stage.release_gate,
         Stage.PUSH: serving_stages.push,
         Stage.SCORE: serving_stages.score,
     }
@@ -38,8 +44,38 @@ def run(process: ReleaseProcess) -> None:
                 return
 
 
+def release(process: ReleaseProcess) -> None:
+    """The last stages of a run that releases what another run trained; none if its gate is closed.
+
+    The gate is judged again from stored scores, which takes no framework.
+    """
+    if not process.rejudge():
+        return
+    from components.stacks.pytorch_stack import frameworks
+
+    frameworks.start()
+    from components.stacks.pytorch_stack import outcome, serving_stages
+    from components.stacks.pytorch_stack.mlflow_store import TrackedRun
+
+    with outcome.tracked(process):
+        TrackedRun.start(process)
+        for stage, hook in {
+            Stage.PUSH: serving_stages.push,
+            Stage.SCORE: serving_stages.score,
+        }.items():
+            if not process.run_stage(stage, partial(hook, process)):
+                return
+
+
 def settle(process: ReleaseProcess, outcome: str) -> None:
-    """Bring MLflow into line with a closed run: its outcome, and the alias of a released model."""
+    """Bring MLflow into line with a closed run: its outcome, and the alias of a released model.
+
+    A run that never came to MLflow has nothing to settle there.
+    """
+    from components.stacks.pytorch_stack import run_handle
+
+    if not run_handle.is_saved(process):
+        return
     from components.stacks.pytorch_stack import frameworks
 
     frameworks.start()

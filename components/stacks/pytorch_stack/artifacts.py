@@ -20,6 +20,7 @@ from components.lineage.durable import write_atomically
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack.network import RiskModel, build_network
 from components.stacks.pytorch_stack.preprocessing import FittedInput, Kind, Preprocessing
+from components.stacks.referee import digest
 from components.stacks.stages import Stage
 
 _BUFFERS, _INPUTS = "buffers.safetensors", "inputs.json"
@@ -87,6 +88,25 @@ def load_weights(path: Path, preprocessing: Preprocessing, training: Training) -
     model = RiskModel(preprocessing, build_network(preprocessing.width, training))
     model.load_state_dict(load_file(path))
     return model.eval()
+
+
+def of_origin(process: ReleaseProcess, stage: Stage, output: str, name: str) -> Path:
+    """A file or directory of the run that trained the model, known to be what it recorded.
+
+    Args:
+        process: that run, or one that releases what it trained.
+        stage: the stage that left it.
+        output: under which name that stage recorded it.
+        name: its path among what belongs to this stack.
+
+    Raises:
+        EvidenceError: it was changed since, or is gone.
+    """
+    path = process.spec.origin / "artifacts" / "native" / name
+    record = next(r for r in process.origin.records() if r.stage == stage)
+    if not path.exists() or digest(path) != record.body["outputs"][output]["sha256"]:
+        raise EvidenceError(f"{name} is not what stage {stage} of {process.spec.origin.name} left")
+    return path
 
 
 def recorded_digest(process: ReleaseProcess, stage: Stage, output: str) -> str:

@@ -20,7 +20,7 @@ _MLFLOW_TYPES = {
     LogicalType.BOOLEAN: DataType.boolean,
 }
 _CONTEXTS = {"train": "training", "validation": "validation", "evaluation": "evaluation"}
-_DIGEST_LENGTH = 36
+DIGEST_LENGTH = 36
 """What MLflow's database has room for; the whole digests stand in the input's tags."""
 
 
@@ -68,7 +68,7 @@ def log_dataset_inputs(run: TrackedRun, dataset: Dataset, contract: Contract) ->
         described = MetaDataset(
             CanonicalSource(contract.name, dataset.version, split),
             name=f"{contract.name}-{split}",
-            digest=dataset.root(split)[:_DIGEST_LENGTH],
+            digest=dataset.root(split)[:DIGEST_LENGTH],
             schema=schema,
         )
         tags = {

@@ -24,6 +24,7 @@ _SETTINGS = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",  # MLflow looks for git only to tag its own runs
+    "MPLBACKEND": "Agg",  # MLflow's evaluation draws; no window is wanted, nor a display
 }
 
 _EXPECTED_WARNINGS = (

@@ -1,10 +1,13 @@
-"""The policy's release limits as MLflow's model validation thresholds, closed to NaN."""
+"""The policy's release limits as MLflow's validation thresholds, closed where MLflow is not.
+
+What MLflow lets pass and we do not: a relative change that is NaN, too few cases, a group that a
+comparison leaves out. Each is INCONCLUSIVE before MLflow is asked.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlflow.models import MetricThreshold
 from mlflow.models.evaluation import EvaluationResult
@@ -13,71 +16,121 @@ from mlflow.models.evaluation.validation import (
     validate_evaluation_results,
 )
 
+from components.checks import limits
+from components.checks.limits import Figures
 from components.checks.measurement import Finding, Measurement, Status
 from components.contract.clauses import Unexpressed
-from components.contract.policy import Limit, Policy
+from components.contract.policy import ChampionLimit, Change, Limit, Policy
 from components.stacks.pytorch_stack.mlflow_store import metric_name
+
+_INTERVALS = "MLflow's thresholds know no intervals: tested on the point"
+_TOLERANCE = (
+    "MLflow asks for an improvement over its baseline and knows no tolerance: "
+    "tested on the change itself"
+)
+_MORE_THAN_ALL = "MLflow's relative change ends at 1: tested on the change itself"
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledLimits:
-    """A threshold for each limit of the policy, and what MLflow cannot say of them."""
+    """A threshold for each limit of the policy, None where MLflow cannot say it, and the list of
+    what it cannot say."""
 
-    thresholds: tuple[tuple[Limit, MetricThreshold], ...]
+    thresholds: tuple[tuple[Limit, MetricThreshold | None], ...]
     unexpressed: tuple[Unexpressed, ...]
 
 
 def compile_to_mlflow(policy: Policy) -> CompiledLimits:
-    """One ``MetricThreshold`` a limit. MLflow has no intervals: a limit on the worse bound is
-    held against the point, which is the weaker test, and is listed; the referee tests the bound.
+    """One ``MetricThreshold`` a limit, as far as MLflow has words for it.
+
+    A limit on the worse bound is held against the point, which is the weaker test; the referee
+    tests the bound. A limit against the champion becomes a comparison with MLflow's baseline.
     """
     thresholds, left_out = [], []
     for limit in policy.release_gate.limits:
-        at_least = limit.at_least is not None
-        bound = limit.at_least if at_least else limit.at_most
-        thresholds.append((limit, MetricThreshold(threshold=bound, greater_is_better=at_least)))
-        if limit.tested_on != "point":
-            left_out.append(
-                Unexpressed(
-                    limit.id, "mlflow", "MLflow's thresholds know no intervals: tested on the point"
-                )
-            )
+        threshold, why = _threshold(limit)
+        thresholds.append((limit, threshold))
+        reasons = [why, _INTERVALS if limit.tested_on != "point" else ""]
+        left_out += [Unexpressed(limit.rule, "mlflow", reason) for reason in reasons if reason]
     return CompiledLimits(tuple(thresholds), tuple(left_out))
 
 
-def limit_findings(compiled: CompiledLimits, measurements: Sequence[Measurement]) -> list[Finding]:
-    """One finding ``mlflow:<limit>`` for each limit.
+def limit_findings(
+    compiled: CompiledLimits,
+    measurements: Sequence[Measurement],
+    champion: Sequence[Measurement] = (),
+    has_champion: bool | None = None,
+) -> list[Finding]:
+    """The findings of every limit, under the rule ids of all engines.
 
-    MLflow's comparison is asked only where the figure is there, is finite and rests on enough
-    cases; everything else is INCONCLUSIVE.
+    PASS only where the figure is there, is a number, rests on enough cases and holds, and MLflow's
+    validation says so too, if it has words for the limit.
+
+    Args:
+        compiled: the limits.
+        measurements: native figures of the candidate, changes against the champion among them.
+        champion: native figures of the champion; none where it was not scored.
+        has_champion: whether a champion stands; None where that is not known.
     """
-    by_key = {(m.name, m.slice): m for m in measurements}
+    figures, baseline = Figures(measurements), Figures(champion)
     return [
-        _finding(limit, threshold, by_key.get((str(limit.metric), limit.attribute or "overall")))
+        _confirmed(found, limit, threshold, figures, baseline)
         for limit, threshold in compiled.thresholds
+        for found in limits.limit_findings(replace(limit, tested_on="point"), figures, has_champion)
     ]
 
 
-def _finding(limit: Limit, threshold: MetricThreshold, measured: Measurement | None) -> Finding:
-    rule = f"mlflow:{limit.id}"
-    if measured is None:
-        return Finding(rule, Status.INCONCLUSIVE, f"{limit.metric} was not measured")
-    where = "" if measured.slice == "overall" else f" of {measured.slice}"
-    if measured.n < limit.min_n:
-        reason = f"rests on {measured.n} cases, at least {limit.min_n} required"
-        return Finding(rule, Status.INCONCLUSIVE, f"{limit.metric}{where} {reason}", measured)
-    if not math.isfinite(measured.value):
-        reason = f"{limit.metric}{where} is not a number"
-        return Finding(rule, Status.INCONCLUSIVE, reason, measured)
-    name = metric_name(measured)
-    result = EvaluationResult(metrics={name: measured.value}, artifacts={})
+def _threshold(limit: Limit) -> tuple[MetricThreshold | None, str]:
+    """MLflow's threshold, or None and why there is none."""
+    greater = limit.at_least is not None
+    bound = float(limit.at_least if limit.at_least is not None else limit.at_most or 0.0)
+    if limit.champion is None:
+        return MetricThreshold(threshold=bound, greater_is_better=greater), ""
+    return _change_threshold(limit.champion, bound if greater else -bound, greater)
+
+
+def _change_threshold(
+    champion: ChampionLimit, improvement: float, greater: bool
+) -> tuple[MetricThreshold | None, str]:
+    if improvement <= 0:
+        return None, _TOLERANCE
+    if champion.change is Change.ABSOLUTE:
+        return MetricThreshold(min_absolute_change=improvement, greater_is_better=greater), ""
+    if improvement > 1:
+        return None, _MORE_THAN_ALL
+    return MetricThreshold(min_relative_change=improvement, greater_is_better=greater), ""
+
+
+def _confirmed(
+    found: Finding,
+    limit: Limit,
+    threshold: MetricThreshold | None,
+    figures: Figures,
+    baseline: Figures,
+) -> Finding:
+    """The finding if MLflow says the same or is not asked; FAIL if it says otherwise."""
+    if threshold is None or found.measurement is None or found.status is Status.INCONCLUSIVE:
+        return found
+    candidate: Measurement | None = found.measurement
+    champion: Measurement | None = None
+    if limit.champion is not None:
+        name, where = str(limit.metric), limit.slice.name
+        candidate, champion = figures.get(name, where), baseline.get(name, where)
+    passes = candidate is not None and _validate(threshold, candidate, champion)
+    if passes == (found.status is Status.PASS):
+        return found
+    reason = f"{found.reason}; MLflow's validation says otherwise"
+    return replace(found, status=Status.FAIL, reason=reason)
+
+
+def _validate(
+    threshold: MetricThreshold, candidate: Measurement, champion: Measurement | None
+) -> bool:
+    name = metric_name(candidate)
+    result = EvaluationResult(metrics={name: candidate.value}, artifacts={})
+    baseline = EvaluationResult(metrics={name: champion.value}, artifacts={}) if champion else None
     try:
-        validate_evaluation_results({name: threshold}, result)
-        status = Status.PASS
+        validate_evaluation_results({name: threshold}, result, baseline)
     except ModelValidationFailedException:
-        status = Status.FAIL
-    relation = "at least" if threshold.greater_is_better else "at most"
-    reason = (
-        f"{limit.metric}{where} {measured.value:.4g}, {relation} {threshold.threshold:g} required"
-    )
-    return Finding(rule, status, reason, measured)
+        return False
+    return True

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from components.checks.measurement import Measurement
-from components.contract.errors import EvidenceError
-from components.lineage.digests import canonical_json
-from components.lineage.durable import writable_directory, write_atomically
+from components.lineage.durable import writable_directory
 from components.stacks.process import ReleaseProcess
+from components.stacks.pytorch_stack import run_handle
 
-_HANDLE = "mlflow-run.json"
 _LONGEST_TAG = 5000
 _DEFAULT_EXPERIMENT = "0"
 
@@ -56,9 +54,7 @@ class TrackedRun:
         run = client.create_run(experiment_id, tags=_tags(process), run_name=process.spec.run_id)
         tracked = cls(client, run.info.run_id, experiment_id)
         tracked.log_params(_params(process))
-        write_atomically(
-            process.artifacts / _HANDLE, canonical_json({"mlflowRun": run.info.run_id})
-        )
+        run_handle.save(process, run.info.run_id)
         return tracked
 
     @classmethod
@@ -68,18 +64,17 @@ class TrackedRun:
         Raises:
             EvidenceError: there is none.
         """
-        try:
-            handle = json.loads((process.artifacts / _HANDLE).read_bytes())
-        except OSError as error:
-            raise EvidenceError(f"run {process.spec.run_id} has no MLflow run") from error
+        handle = run_handle.load(process)
         client = open_store(Path(process.spec.home))
-        run = client.get_run(str(handle["mlflowRun"]))
+        run = client.get_run(handle)
         return cls(client, run.info.run_id, run.info.experiment_id)
 
-    @classmethod
-    def is_started(cls, process: ReleaseProcess) -> bool:
-        """Whether ``start`` was called for this run of the process."""
-        return (process.artifacts / _HANDLE).exists()
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Make it the run that MLflow's fluent calls write to; afterwards it goes on."""
+        with mlflow.start_run(run_id=self.run_id):
+            yield
+        self.client.update_run(self.run_id, status="RUNNING")
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """Record parameters, as text."""
@@ -130,6 +125,7 @@ def metric_name(measurement: Measurement) -> str:
 def _tags(process: ReleaseProcess) -> dict[str, str]:
     spec = process.spec
     return {
+        **continues(process),
         "assay.run_id": spec.run_id,
         "assay.stack": spec.stack,
         "assay.candidate": spec.candidate,
@@ -148,6 +144,14 @@ def _tags(process: ReleaseProcess) -> dict[str, str]:
     }
 
 
+def continues(process: ReleaseProcess) -> dict[str, str]:
+    """Tags of a run that releases what another run trained; none of any other."""
+    spec = process.spec
+    if spec.continues is None:
+        return {}
+    return {"assay.continues": spec.continues, "assay.continues_reason": spec.reason or ""}
+
+
 def _params(process: ReleaseProcess) -> dict[str, object]:
     training, candidate = process.policy.training, process.candidate
     return {
@@ -160,6 +164,8 @@ def _params(process: ReleaseProcess) -> dict[str, object]:
         "seed": training.seed,
         "min_category_count": training.min_category_count,
         "mitigation": candidate.mitigation,
+        "mitigate_by": ",".join(candidate.mitigate_by) or "none",
+        "penalty_strength": candidate.penalty_strength,
         "protected_features": ",".join(candidate.protected_features) or "none",
         "decision_threshold": process.policy.decision_threshold,
     }

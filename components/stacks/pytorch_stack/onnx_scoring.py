@@ -22,13 +22,16 @@ class OnnxScorer:
     """A serving model.
 
     Raises:
-        EvidenceError: the file is not the one that was recorded. It is not opened then.
+        EvidenceError: the file is not the one that was recorded, or is gone. It is not opened then.
     """
 
     def __init__(self, file: Path, sha256: str) -> None:
-        content = file.read_bytes()
+        try:
+            content = file.read_bytes()
+        except FileNotFoundError as error:
+            raise EvidenceError(f"{file.name} is not there ({sha256[:12]})") from error
         if hashlib.sha256(content).hexdigest() != sha256:
-            raise EvidenceError(f"{file.name} is not the model that was pushed ({sha256[:12]})")
+            raise EvidenceError(f"{file.name} is not the model that was recorded ({sha256[:12]})")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         # From the bytes that were checked: a second read of the file could give others, and a

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from components.stacks.process import ReleaseProcess
-from components.stacks.pytorch_stack import registry
+from components.stacks.pytorch_stack import registry, run_handle
 from components.stacks.pytorch_stack.mlflow_store import TrackedRun
 
 
@@ -18,7 +18,7 @@ def tracked(process: ReleaseProcess) -> Iterator[None]:
         yield
         ended = True
     finally:
-        if not ended and TrackedRun.is_started(process):
+        if not ended and run_handle.is_saved(process):
             records = process.chain.records()
             after = f"after {records[-1].stage}" if records else "in the first stage"
             _finish(process, "interrupted", "FAILED", f"broken off {after}")
@@ -30,8 +30,7 @@ def settle(process: ReleaseProcess, outcome: str) -> None:
     A closed gate is a finished run, tagged ``blocked``. The chain is closed first: a release that
     MLflow does not show yet can be told from the evidence, the reverse could not.
     """
-    if TrackedRun.is_started(process):
-        _finish(process, outcome, "FINISHED", str(process.chain.records()[-1].body["reason"]))
+    _finish(process, outcome, "FINISHED", str(process.chain.records()[-1].body["reason"]))
 
 
 def _finish(process: ReleaseProcess, outcome: str, status: str, reason: str) -> None:

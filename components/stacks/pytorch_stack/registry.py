@@ -15,9 +15,14 @@ from mlflow.types import Schema, TensorSpec
 
 from components.contract.errors import EvidenceError
 from components.lineage.digests import sha256_file
+from components.release.records import read_releases
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack.frameworks import versions
-from components.stacks.pytorch_stack.mlflow_store import TrackedRun, registered_name
+from components.stacks.pytorch_stack.mlflow_store import (
+    TrackedRun,
+    continues,
+    registered_name,
+)
 from components.stacks.pytorch_stack.onnx_export import FEATURES, MODEL_FILE, OUTPUT
 from components.stacks.pytorch_stack.preprocessing import FittedInput, Kind
 
@@ -128,7 +133,17 @@ def settle(process: ReleaseProcess, run: TrackedRun, outcome: str) -> None:
         return
     run.client.set_model_version_tag(name, version, "assay.outcome", outcome)
     if outcome == RELEASED:
+        for key, value in _release_tags(process).items():
+            run.client.set_model_version_tag(name, version, key, value)
         run.client.set_registered_model_alias(name, CHAMPION, version)
+
+
+def _release_tags(process: ReleaseProcess) -> dict[str, str]:
+    """What the release history says of this run's release: its number, and of which kind it is."""
+    spec = process.spec
+    known = read_releases(Path(spec.home), spec.dataset, spec.stack)
+    own = next(r for r in known if r.run == spec.run_id)
+    return {"assay.release": str(own.number), "assay.kind": own.kind}
 
 
 def _register(run: TrackedRun, name: str, source: str, model_id: str, tags: dict[str, str]) -> str:
@@ -147,6 +162,7 @@ def _register(run: TrackedRun, name: str, source: str, model_id: str, tags: dict
 def _tags(process: ReleaseProcess) -> dict[str, str]:
     spec = process.spec
     return {
+        **continues(process),
         "assay.run_id": spec.run_id,
         "assay.candidate": spec.candidate,
         "assay.contract": spec.contract,

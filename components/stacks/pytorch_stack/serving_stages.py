@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from components.contract.errors import EvidenceError
-from components.contract.features import model_inputs
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack import artifacts, registry
 from components.stacks.pytorch_stack.artifacts import native_path
@@ -11,17 +10,21 @@ from components.stacks.pytorch_stack.frameworks import versions
 from components.stacks.pytorch_stack.mlflow_store import TrackedRun, registered_name
 from components.stacks.pytorch_stack.onnx_export import MODEL_FILE
 from components.stacks.pytorch_stack.onnx_scoring import OnnxScorer
-from components.stacks.pytorch_stack.tensors import read_split
+from components.stacks.pytorch_stack.tensors import read_rows
 from components.stacks.stages import Stage, StageResult
 
 
 def push(process: ReleaseProcess) -> StageResult:
-    """Register the model in MLflow; reached only through an open gate."""
+    """Register the model in MLflow; reached only through an open gate.
+
+    Raises:
+        EvidenceError: model or transform are no longer what training recorded.
+    """
     run = TrackedRun.of(process)
-    fitted = artifacts.load_preprocessing(native_path(process, "transform")).fitted
-    pushed = registry.push(
-        process, run, native_path(process, MODEL_FILE), fitted, native_path(process, "serving")
-    )
+    model = artifacts.of_origin(process, Stage.TRAIN, "model", MODEL_FILE)
+    transform = artifacts.of_origin(process, Stage.TRANSFORM, "transform", "transform")
+    fitted = artifacts.load_preprocessing(transform).fitted
+    pushed = registry.push(process, run, model, fitted, native_path(process, "serving"))
     return StageResult(
         {"serving_model": pushed.file},
         versions("onnx", "mlflow"),
@@ -48,8 +51,7 @@ def score(process: ReleaseProcess) -> StageResult:
     served = registry.fetch(run.client, name, version, native_path(process, "served"))
     pushed = artifacts.recorded_digest(process, Stage.PUSH, "serving_model")
     scorer = OnnxScorer(served.file, pushed)
-    inputs = model_inputs(process.contract, process.candidate)
-    evaluation = read_split(process.dataset, "evaluation", process.contract, inputs)
+    evaluation = read_rows(process, "evaluation")
     predictions = artifacts.save_scores(
         native_path(process, "served-predictions.parquet"),
         evaluation.rows,

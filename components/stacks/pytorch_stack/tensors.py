@@ -12,8 +12,10 @@ import torch
 
 from components.contract.contract import Contract, LogicalType
 from components.contract.errors import EvidenceError, ProcessError
-from components.contract.features import ModelInput
+from components.contract.features import ModelInput, model_inputs
+from components.contract.policy import Candidate
 from components.datasets.canonical import ROW_COLUMN, Dataset, rows_root
+from components.stacks.process import ReleaseProcess
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,17 @@ class RawSplit:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+def read_rows(process: ReleaseProcess, split: str, candidate: Candidate | None = None) -> RawSplit:
+    """A split of a run's dataset as a candidate's model sees it, by default the run's own.
+
+    Raises:
+        EvidenceError: the rows read are not those of the manifest.
+        ProcessError: an integer is too large for float64 to hold exactly.
+    """
+    inputs = model_inputs(process.contract, candidate or process.candidate)
+    return read_split(process.dataset, split, process.contract, inputs)
 
 
 def read_split(

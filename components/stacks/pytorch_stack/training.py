@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import lightning.pytorch as lightning
 import torch
@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from components.contract.policy import Training
 from components.stacks.pytorch_stack.checkpoints import CheckpointEachEpoch, SafetensorsCheckpointIO
+from components.stacks.pytorch_stack.training_penalty import opportunity_penalty
 
 RNG_STATE = "assay_rng_state"
 EpochLog = Callable[[int, Mapping[str, float]], None]
@@ -23,37 +24,48 @@ EpochLog = Callable[[int, Mapping[str, float]], None]
 _ROWS_AT_ONCE = 65_536
 
 
-@dataclass(frozen=True, slots=True)
-class Examples:
-    """Features of shape (n, width), labels and weights of shape (n,), all float32."""
+class Examples(NamedTuple):
+    """Features of shape (n, width), labels and weights of shape (n,), all float32.
+
+    ``members`` has shape (n, groups) and says which groups a row counts in for the penalty; the
+    network never sees it.
+    """
 
     features: torch.Tensor
     labels: torch.Tensor
     weights: torch.Tensor
+    members: torch.Tensor
 
 
 class Classifier(lightning.LightningModule):
-    """A network of one logit, trained by weighted binary cross-entropy with AdamW."""
+    """A network of one logit, trained with AdamW.
 
-    def __init__(self, network: nn.Module, training: Training) -> None:
+    The loss of a batch is the mean of its rows' weighted binary cross-entropies, plus the
+    opportunity penalty where it has a strength.
+    """
+
+    def __init__(self, network: nn.Module, training: Training, penalty_strength: float) -> None:
         super().__init__()
         self.network = network
         self._training = training
+        self._penalty_strength = penalty_strength
 
-    def _loss(self, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        features, labels, weights = batch
-        logits = self.network(features).squeeze(1)
-        return binary_cross_entropy_with_logits(logits, labels, weights)
-
-    def training_step(self, batch, batch_idx: int) -> torch.Tensor:
-        """Loss of one batch: the mean of the rows' weighted cross-entropies."""
-        loss = self._loss(batch)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch[1]))
+    def training_step(self, batch: Examples, batch_idx: int) -> torch.Tensor:
+        """Loss of one batch."""
+        logits = self.network(batch.features).squeeze(1)
+        loss = binary_cross_entropy_with_logits(logits, batch.labels, batch.weights)
+        if self._penalty_strength:
+            loss = loss + opportunity_penalty(
+                torch.sigmoid(logits), batch.labels, batch.members, self._penalty_strength
+            )
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.labels))
         return loss
 
-    def validation_step(self, batch, batch_idx: int) -> None:
-        """Unweighted loss on the validation split; watched, never used to choose."""
-        self.log("validation_loss", self._loss(batch), batch_size=len(batch[1]))
+    def validation_step(self, batch: Examples, batch_idx: int) -> None:
+        """Plain cross-entropy on the validation split; watched, never used to choose."""
+        logits = self.network(batch.features).squeeze(1)
+        loss = binary_cross_entropy_with_logits(logits, batch.labels, batch.weights)
+        self.log("validation_loss", loss, batch_size=len(batch.labels))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW: weight decay apart from the gradient (Loshchilov and Hutter, 2019)."""
@@ -81,9 +93,8 @@ class _Rows(Dataset):
     def __len__(self) -> int:
         return len(self._examples.labels)
 
-    def __getitem__(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        held = self._examples
-        return held.features[rows], held.labels[rows], held.weights[rows]
+    def __getitem__(self, rows: torch.Tensor) -> Examples:
+        return Examples(*(held[rows] for held in self._examples))
 
 
 class ShuffledBatches(Sampler):
@@ -123,6 +134,7 @@ def train(
     checkpoints: Path,
     report: EpochLog,
     resume_from: Path | None = None,
+    penalty_strength: float = 0.0,
 ) -> nn.Module:
     """Train for ``training.epochs`` epochs and return the last epoch's network, in eval mode.
 
@@ -135,12 +147,13 @@ def train(
         report: told of each epoch's losses.
         resume_from: a checkpoint; training goes on after its epoch and ends with the same
             weights as a training that was never interrupted.
+        penalty_strength: of the opportunity penalty; 0 for none.
 
     Raises:
         KeyboardInterrupt: the user stopped it; checkpoints of whole epochs remain.
     """
     torch.manual_seed(training.seed)
-    model = Classifier(build(), training)
+    model = Classifier(build(), training, penalty_strength)
     trainer = lightning.Trainer(
         accelerator="cpu",
         devices=1,
