@@ -17,8 +17,10 @@ from components.contract.errors import AssayError
 from pipelines.check_cli import check
 from pipelines.contract_cli import contract_app
 from pipelines.json_output import print_json
+from pipelines.keys_cli import keys_app
 from pipelines.options import HomeOption, JsonOption
 from pipelines.release_cli import recompute, release, releases
+from pipelines.waive_cli import waive
 
 if TYPE_CHECKING:
     from components.release.run_summary import RunSummary
@@ -37,7 +39,9 @@ app.command()(check)
 app.command()(release)
 app.command()(releases)
 app.command()(recompute)
+app.command()(waive)
 app.add_typer(contract_app, name="contract")
+app.add_typer(keys_app, name="keys")
 
 _DEFAULT_HOME = Path(".assay")
 _INTERRUPTED_LINE = "assay: interrupted; what was recorded stays, run again to start anew"

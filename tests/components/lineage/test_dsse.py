@@ -164,6 +164,10 @@ LOOSE = SIGNATURE[:85] + chr(ord(SIGNATURE[85]) + 1) + "=="
         ),
         pytest.param(_envelope(signatures=[]), "1 to 16 signatures", id="no signature"),
         pytest.param(_envelope(signatures={}), "1 to 16 signatures", id="no list"),
+        pytest.param(_envelope(signatures=None), "1 to 16 signatures", id="null signatures"),
+        pytest.param(
+            _envelope(signatures=[["keyid", "sig"]]), "the fields of one", id="signature is a list"
+        ),
         pytest.param(
             _envelope(signatures=[_signature(ANA)] * (MAX_SIGNATURES + 1)),
             "1 to 16 signatures",

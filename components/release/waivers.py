@@ -1,0 +1,205 @@
+"""Waivers in a home: signed by two people whom the policy names, numbered, never changed.
+
+Who may sign is for the policy to say, whose digest every run is bound to; nothing in a waiver is
+believed because the waiver says it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from components.checks.measurement import Status
+from components.contract.errors import EvidenceError, InputError
+from components.contract.policy import Policy
+from components.lineage.dsse import UnknownSignerError, verify
+from components.lineage.durable import writable_directory, write_once
+from components.lineage.keys import parse_public
+from components.release.waiver_rules import ClosedGate, Ground, Refusal, refusal_of
+from components.release.waiver_terms import ClosedFinding, Waiver, from_statement
+
+_NUMBERED = "[0-9]*.json"
+
+
+def closed_findings(body: Mapping[str, Any]) -> tuple[ClosedFinding, ...]:
+    """Everything that keeps a gate closed, of both sides, in rising order.
+
+    A side that is closed without saying by what, or says nothing at all, stands for itself under
+    its own name, which nobody can waive.
+
+    Args:
+        body: a gate's record, or what is to become one: ``native`` and ``referee`` count.
+
+    Raises:
+        EvidenceError: these are no verdicts.
+    """
+    found: set[ClosedFinding] = set()
+    try:
+        for side in ("native", "referee"):
+            verdict = body[side] or {"status": str(Status.INCONCLUSIVE), "findings": []}
+            closed = {(f["rule"], f["status"]) for f in verdict["findings"]}
+            closed = {(rule, status) for rule, status in closed if status != Status.PASS}
+            if verdict["status"] != Status.PASS and not closed:
+                closed = {(side, verdict["status"])}
+            found |= closed
+        return tuple(sorted(found))
+    except (KeyError, TypeError) as error:
+        raise EvidenceError("the gate's record does not hold two verdicts") from error
+
+
+def trusted_keys(policy: Policy) -> dict[str, bytes]:
+    """Raw public key of everybody whom the policy lets sign, by its text in the policy.
+
+    Raises:
+        InputError: a key is none, is unsound, or stands under the names of two people.
+    """
+    found: dict[str, bytes] = {}
+    owners: dict[str, str] = {}
+    rules = policy.waivers
+    for role in ("signers", "cosigners") if rules else ():
+        for person, text in getattr(rules, role).items():
+            where = f"{policy.path}, field waivers.{role}.{person}"
+            found[text] = parse_public(text, where)
+            if (owner := owners.setdefault(text, person)) != person:
+                what = f"is the key of {owner} as well"
+                raise InputError(what, where=where, expected="a key of each person's own")
+    return found
+
+
+def check(raw: bytes, closed: ClosedGate, at: datetime) -> Waiver | Refusal:
+    """Whether a waiver excuses a closed gate at a time.
+
+    Args:
+        raw: the envelope.
+        closed: the gate that is to be excused; its policy is all that is trusted.
+        at: the time that counts, with its zone.
+
+    Returns:
+        The waiver if it holds, else why it does not.
+
+    Raises:
+        InputError: a key of the policy is unsound.
+    """
+    try:
+        verified = verify(raw, trusted_keys(closed.policy))
+    except UnknownSignerError as error:
+        return Refusal(Ground.NOT_AUTHORISED, str(error))
+    except EvidenceError as error:
+        return Refusal(Ground.EDITED, str(error))
+    try:
+        waiver = from_statement(verified.statement, hashlib.sha256(raw).hexdigest())
+    except EvidenceError as error:
+        return Refusal(Ground.MALFORMED, str(error))
+    return (
+        refusal_of(waiver, closed, at)
+        or _signed_by_others(waiver, verified.signers, closed.policy)
+        or waiver
+    )
+
+
+def _signed_by_others(waiver: Waiver, keys: tuple[str, ...], policy: Policy) -> Refusal | None:
+    """Whether the keys that signed are not exactly those of the two people it names."""
+    rules = policy.waivers
+    wanted = {rules.signers[waiver.signer], rules.cosigners[waiver.cosigner]} if rules else set()
+    if set(keys) == wanted:
+        return None
+    reason = f"not signed by {waiver.signer} and {waiver.cosigner} and nobody else"
+    return Refusal(Ground.NOT_AUTHORISED, reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A waiver of the home by its file's name, and what came of checking it."""
+
+    name: str
+    result: Waiver | Refusal
+
+
+def examine(home: Path, closed: ClosedGate, at: datetime) -> list[Examined]:
+    """Check every waiver that was ever given in this dataset and stack, the newest first.
+
+    Raises:
+        EvidenceError: one is missing from the middle, or cannot be read.
+        InputError: a key of the policy is unsound.
+    """
+    directory = waiver_directory(home, closed.dataset, closed.stack)
+    found = []
+    for number, path in enumerate(sorted(directory.glob(_NUMBERED)), start=1):
+        if path.name != f"{number:06d}.json":
+            where = f"{closed.dataset} in {closed.stack}"
+            raise EvidenceError(f"{path.name} is not waiver {number} of {where}")
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            raise EvidenceError(f"{path.name} cannot be read ({error.strerror})") from error
+        found.append(Examined(path.name, check(raw, closed, at)))
+    return found[::-1]
+
+
+def find_waiver(
+    home: Path,
+    *,
+    dataset: str,
+    stack: str,
+    gate: str,
+    model: str,
+    policy: Policy,
+    findings: tuple[ClosedFinding, ...],
+    at: datetime,
+) -> Waiver | None:
+    """The newest waiver that excuses a closed gate at a time; None if there is none.
+
+    Args:
+        home: where waivers are kept.
+        dataset: name of the dataset.
+        stack: name of the stack.
+        gate: the gate that is closed.
+        model: SHA-256 of the model, in hex.
+        policy: the policy that rules; the keys of those who may sign are in it.
+        findings: everything that keeps the gate closed, as by ``closed_findings``.
+        at: the time that counts, with its zone.
+
+    Raises:
+        EvidenceError: the home's waivers are not complete.
+        InputError: a key of the policy is unsound.
+    """
+    closed = ClosedGate(dataset, stack, gate, model, policy, findings)
+    results = (e.result for e in examine(home, closed, at))
+    return next((r for r in results if isinstance(r, Waiver)), None)
+
+
+def waiver_directory(home: Path, dataset: str, stack: str) -> Path:
+    """Where a home keeps the waivers of a dataset's models in one stack."""
+    return home / "waivers" / dataset / stack
+
+
+def store(directory: Path, content: Callable[[int], bytes]) -> Path:
+    """Add the next numbered file to a directory; earlier ones are never changed.
+
+    Args:
+        directory: it is made if it is not there.
+        content: the file's bytes, given its number.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    writable_directory(directory)
+    while True:
+        numbers = [int(p.stem) for p in directory.glob(_NUMBERED) if p.stem.isdecimal()]
+        number = max(numbers, default=0) + 1
+        path = directory / f"{number:06d}.json"
+        try:
+            write_once(path, content(number))
+        except FileExistsError:
+            continue  # another process took the number; the next one is free
+        except OSError as error:
+            raise InputError(
+                f"cannot be written ({error.strerror})",
+                where=str(directory),
+                expected="a directory that this user may write (`--home DIR`)",
+            ) from error
+        return path
