@@ -25,6 +25,7 @@ from components.lineage.commitments import load_or_create_row_key
 from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, EvidenceRecord
 from components.release.model_card import write_model_card
 from components.release.records import Release, write_release
+from components.release.waivers import closed_findings, find_waiver
 from components.stacks.referee import Referee, RefereeResult, artifact_summary
 from components.stacks.releasing import (
     ChampionRun,
@@ -201,8 +202,6 @@ class ReleaseProcess:
 
     def _waiver(self, body: dict[str, Any]) -> dict[str, Any] | None:
         """What two people signed about this model's closed gate, if they did and it holds today."""
-        from components.release.waivers import closed_findings, find_waiver
-
         waiver = find_waiver(
             Path(self.spec.home),
             dataset=self.spec.dataset,

@@ -137,7 +137,11 @@ def insurer(tmp_path_factory: pytest.TempPathFactory) -> Insurer:
     """
     folder = tmp_path_factory.mktemp("insurer")
     signer, cosigner = (new_key(folder, name) for name in ("ann", "bob"))
-    keys = {"max_days": 30, "signers": {"ann": public_text(signer.raw)}, "cosigners": {"bob": public_text(cosigner.raw)}}
+    keys = {
+        "max_days": 30,
+        "signers": {"ann": public_text(signer.raw)},
+        "cosigners": {"bob": public_text(cosigner.raw)},
+    }
     before = [n for n, f in FAULTS.items() if not f.after_good]
     names = [*before, GOOD, *(n for n in FAULTS if n not in before), PENALISED]
     specs, made = [], []
