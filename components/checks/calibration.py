@@ -17,13 +17,7 @@ def brier(held: Tally, confidence: float) -> Measurement:
     The interval is that of a mean, by the normal approximation, clipped to [0, 1]. NaN with fewer
     than two rows or with a score that is no number in [0, 1].
     """
-    n = held.rows
-    if n < 2 or held.invalid:
-        return Measurement(str(Metric.BRIER), math.nan, n)
-    mean = held.squares / n
-    error = _standard_error(n, held.squares, held.fourths)
-    low, high = _around(mean, error, confidence, 0.0)
-    return Measurement(str(Metric.BRIER), mean, n, low=low, high=high)
+    return _mean(Metric.BRIER, held, held.squares, held.fourths, confidence)
 
 
 def calibration_bias(held: Tally, confidence: float) -> Measurement:
@@ -33,12 +27,7 @@ def calibration_bias(held: Tally, confidence: float) -> Measurement:
     and others, BMC Medicine, 2019. The interval is that of a mean difference, by the normal
     approximation. NaN with fewer than two rows or with a score that is no number in [0, 1].
     """
-    n = held.rows
-    if n < 2 or held.invalid:
-        return Measurement(str(Metric.CALIBRATION_BIAS), math.nan, n)
-    mean, error = bias_and_error(held)
-    low, high = _around(mean, error, confidence, -1.0)
-    return Measurement(str(Metric.CALIBRATION_BIAS), mean, n, low=low, high=high)
+    return _mean(Metric.CALIBRATION_BIAS, held, held.residuals, held.squares, confidence)
 
 
 def bias_and_error(held: Tally) -> tuple[float, float]:
@@ -53,28 +42,30 @@ def calibration_error(held: Tally, confidence: float) -> Measurement:
     ``sum over bins of rows / n * |mean score - share of positives|`` (Naeini, Cooper and
     Hauskrecht, AAAI, 2015). It cannot be below 0, so chance alone makes it larger: by at most
     ``sqrt(2 / pi)`` times the bins' weighted standard errors (see Kumar, Liang and Ma, NeurIPS,
-    2019); a limit on it errs on the closed side. The interval is by the delta method: the bins are
-    independent, so their variances add with squared weights; normal, clipped to [0, 1]. NaN with
-    fewer than two rows or with a score that is no number in [0, 1].
+    2019); a limit on it errs on the closed side. The interval is that of a mean, by the normal
+    approximation, clipped to [0, 1]: the error is the mean of score minus label, signed by its bin.
+    Its upper end holds always, its lower end only well above 0, where the bins' signs are sure. NaN
+    with fewer than two rows or with a score that is no number in [0, 1].
     """
+    total = float(np.abs(held.bin_residuals).sum())
+    return _mean(Metric.CALIBRATION_ERROR, held, total, held.squares, confidence)
+
+
+def _mean(
+    metric: Metric, held: Tally, total: float, squares: float, confidence: float
+) -> Measurement:
+    """The mean over a group's rows of numbers with that sum and that sum of squares."""
+    from scipy.stats import norm
+
     n = held.rows
     if n < 2 or held.invalid:
-        return Measurement(str(Metric.CALIBRATION_ERROR), math.nan, n)
-    rows = np.maximum(held.bin_rows, 1)
-    value = float(np.abs(held.bin_residuals).sum()) / n
-    spread = np.maximum(held.bin_squares - held.bin_residuals**2 / rows, 0.0)
-    error = math.sqrt(float(spread.sum())) / n
-    low, high = _around(value, error, confidence, 0.0)
-    return Measurement(str(Metric.CALIBRATION_ERROR), value, n, low=low, high=high)
+        return Measurement(str(metric), math.nan, n)
+    mean = total / n
+    half = float(norm.ppf((1 + confidence) / 2)) * _standard_error(n, total, squares)
+    low, high = metric.range
+    return Measurement(str(metric), mean, n, low=max(low, mean - half), high=min(high, mean + half))
 
 
 def _standard_error(n: int, total: float, squares: float) -> float:
     """Standard error of a mean from the sum and the sum of squares of n >= 2 numbers."""
     return math.sqrt(max(squares - total * total / n, 0.0) / (n - 1) / n)
-
-
-def _around(mean: float, error: float, confidence: float, least: float) -> tuple[float, float]:
-    from scipy.stats import norm
-
-    half = float(norm.ppf((1 + confidence) / 2)) * error
-    return max(least, mean - half), min(1.0, mean + half)

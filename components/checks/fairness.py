@@ -108,12 +108,14 @@ def compare(
     (2016); the ratio of selection rates is the impact ratio of the four-fifths rule (29 CFR 1607.4
     D).
 
-    The interval of a pair is Newcombe's for a difference (method 10, Statistics in Medicine, 1998)
-    and the adjusted log interval for a ratio (Walter, 1975), both from statsmodels. Every pair is
-    looked at, each at ``1 - (1 - confidence) / pairs`` (Bonferroni), so that the interval holds for
-    the worst pair whichever it is; with two groups it is the plain one. NaN when a group has no
-    cases, there is only one group, or, for a ratio, nobody is selected. ``n`` is the cases of the
-    smallest group.
+    The interval of a pair is Newcombe's for a difference (method 10, Statistics in Medicine, 1998;
+    from statsmodels) and MOVER-R for a ratio (Donner and Zou, Statistical Methods in Medical
+    Research, 2012): both make one interval of the two rates' Wilson intervals, so that neither is
+    without width where everybody or nobody is selected. Every pair is looked at both ways round,
+    each at ``1 - (1 - confidence) / pairs`` (Bonferroni), so that the interval holds for the worst
+    pair whichever it is; with two groups it is the plain one. NaN when a group has no cases, there
+    is only one group, or, for a ratio, nobody is selected. ``n`` is the cases of the smallest
+    group.
     """
     fewest = min((g.cases for g in groups), default=0)
     if len(groups) < 2 or fewest == 0:
@@ -127,7 +129,9 @@ def compare(
     hits, cases = np.array([g.hits for g in ordered]), np.array([g.cases for g in ordered])
     alpha = (1 - confidence) / len(first)
     if metric.is_ratio:
-        low, high = _intervals(hits, cases, first, second, "ratio", "log-adjusted", alpha)
+        low, high = _ratio_intervals(hits, cases, first, second, alpha)
+        # A pair's ratio may truly be above 1: then the smallest is that of the pair turned round.
+        low = np.minimum(low, 1 / high)
         return Measurement(
             str(metric),
             value,
@@ -136,7 +140,8 @@ def compare(
             low=float(low.min()),
             high=min(1.0, float(high.min())),
         )
-    low, high = _intervals(hits, cases, second, first, "diff", "newcomb", alpha)
+    low, high = _difference_intervals(hits, cases, second, first, alpha)
+    high = np.maximum(high, -low)  # the same for a difference that may truly be below 0
     return Measurement(
         str(metric),
         value,
@@ -147,14 +152,8 @@ def compare(
     )
 
 
-def _intervals(
-    hits: Integers,
-    cases: Integers,
-    one: Integers,
-    other: Integers,
-    what: str,
-    method: str,
-    alpha: float,
+def _difference_intervals(
+    hits: Integers, cases: Integers, one: Integers, other: Integers, alpha: float
 ) -> tuple[Floats, Floats]:
     from statsmodels.stats.proportion import confint_proportions_2indep
 
@@ -163,9 +162,37 @@ def _intervals(
         warnings.simplefilter("ignore", RuntimeWarning)
         low, high = confint_proportions_2indep(
             hits[one], cases[one], hits[other], cases[other],
-            compare=what, method=method, alpha=alpha,
+            compare="diff", method="newcomb", alpha=alpha,
         )  # fmt: skip
     return np.atleast_1d(low), np.atleast_1d(high)
+
+
+def _ratio_intervals(
+    hits: Integers, cases: Integers, one: Integers, other: Integers, alpha: float
+) -> tuple[Floats, Floats]:
+    """MOVER-R from Wilson's limits; the upper limit of a ratio over no hits is infinite."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    rates = hits / cases
+    least, most = proportion_confint(hits, cases, alpha=alpha, method="wilson")
+    product = rates[one] * rates[other]
+
+    def root(numerator: Floats, denominator: Floats) -> Floats:
+        found: Floats = np.sqrt(np.maximum(product**2 - numerator * denominator, 0.0))
+        return found
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        numerator = least[one] * (2 * rates[one] - least[one])
+        denominator = most[other] * (2 * rates[other] - most[other])
+        # The same as (product - root) / denominator, which would be 0 / 0 at a denominator of 0.
+        low = numerator / (product + root(numerator, denominator))
+        numerator = most[one] * (2 * rates[one] - most[one])
+        denominator = least[other] * (2 * rates[other] - least[other])
+        high = (product + root(numerator, denominator)) / denominator
+    return (
+        np.where(hits[one] == 0, 0.0, low),
+        np.where(hits[other] == 0, np.inf, high),
+    )
 
 
 def largest_bias_difference(

@@ -26,10 +26,11 @@ def leak_findings(
 ) -> list[Finding]:
     """One finding ``leak:<column>`` for each input of the model.
 
-    Each value of a column, or each of fifty quantile bins of a number, missing being a value of its
+    Each value of a column, or each quantile bin of a number with many, missing being a value of its
     own, scores the share of positives that it has among the training rows; the AUC of that score
     over the validation rows is held against the limit. Rows that were not trained on keep rare
-    values from looking like knowledge, and shares per bin find a leak in whichever shape.
+    values from looking like knowledge, and shares per bin find a leak in whichever shape. A number
+    that is at a quantile is a bin of its own, so that a heap, say of zeros, hides nobody beside it.
 
     Args:
         train, validation: rows with the inputs' columns.
@@ -40,7 +41,8 @@ def leak_findings(
     findings = []
     for column in inputs:
         known, asked = _codes(train[column.name], validation[column.name], column.categorical)
-        scores = _shares(known, labels[0], size=int(max(known.max(), asked.max())) + 1)[asked]
+        size = int(max(known.max(initial=0), asked.max(initial=0))) + 1
+        scores = _shares(known, labels[0], size)[asked]
         ranked = Ranked.of(labels[1], scores)
         measured = roc_auc(ranked, 0.95)
         figure = Measurement(f"AUC of {column.name} alone", measured.value, measured.n)
@@ -68,9 +70,15 @@ def _codes(
         known, asked = (np.asarray(c.to_numpy()).astype(np.int64) + 1 for c in found)
         unseen = np.asarray(validation.is_valid().to_numpy()) & (asked == 0)
         return known, np.where(unseen, len(values) + 1, asked)
-    numbers = [np.asarray(c.cast(pa.float64()).to_numpy(), np.float64) for c in (train, validation)]
+    numbers = [
+        np.asarray(c.cast(pa.float64(), safe=False).to_numpy(), np.float64)
+        for c in (train, validation)
+    ]
     held = numbers[0][np.isfinite(numbers[0])]
-    edges = np.unique(np.quantile(held, np.linspace(0, 1, _BINS + 1)[1:-1])) if len(held) else held
+    edges = np.unique(held)
+    if len(edges) > _BINS:
+        quantiles = np.quantile(held, np.linspace(0, 1, _BINS + 1)[1:-1], method="lower")
+        edges = np.unique([quantiles, np.nextafter(quantiles, np.inf)])
     known, asked = (
         np.where(np.isfinite(x), np.searchsorted(edges, x, side="right") + 1, 0) for x in numbers
     )

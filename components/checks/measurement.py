@@ -9,10 +9,8 @@ from enum import StrEnum
 from numbers import Real
 from typing import Any
 
+from components.contract.policy import MISSING as MISSING
 from components.lineage.digests import decimal
-
-MISSING = "(missing)"
-"""The group of rows that have no label of an attribute."""
 
 
 class Status(StrEnum):

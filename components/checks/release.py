@@ -150,7 +150,7 @@ def agreement(
 
     No figure in common is INCONCLUSIVE, and so is a figure that one of ``limits`` is on and that
     the native tools lack: agreement that was not checked is not agreement. Changes against a
-    champion follow from two such figures and are not asked for. Where both sides count no cases
+    champion follow from two such figures and are not asked for. Where neither side has a number
     there is no figure to agree on; a limit on it is closed anyway.
     """
     mine, theirs = Figures(referee), Figures(native)
@@ -165,7 +165,7 @@ def agreement(
     ]
     for measured in native:
         own = mine.get(measured.name, measured.slice)
-        if own is None or measured.n == own.n == 0:
+        if own is None or (_no_number(measured.value) and _no_number(own.value)):
             continue
         difference = Measurement(
             f"native minus referee {measured.name}",
@@ -179,6 +179,10 @@ def agreement(
     return findings or [
         Finding("agreement", Status.INCONCLUSIVE, "native and referee have no figure in common")
     ]
+
+
+def _no_number(value: float) -> bool:
+    return value != value  # NaN, which alone is not itself; a native tool may hand over any type
 
 
 def _wanted(limits: Sequence[Limit], referee: Figures) -> set[tuple[str, str]]:

@@ -62,9 +62,8 @@ class Tally:
     Attributes:
         rows, positives, selected, true_positives: numbers of rows.
         invalid: rows whose score is no number in [0, 1]; they are in no other sum but ``rows``.
-        bin_rows, bin_residuals, bin_squares: shape (10,), rows, sum of residuals and sum of their
-            squares in each calibration bin.
-        fourths: sum of the residuals' fourth powers.
+        bin_residuals: shape (10,), sum of residuals in each calibration bin.
+        squares, fourths: sums of the residuals' squares and fourth powers.
     """
 
     rows: int
@@ -72,20 +71,14 @@ class Tally:
     selected: int
     true_positives: int
     invalid: int
-    bin_rows: Integers
     bin_residuals: Floats
-    bin_squares: Floats
+    squares: float
     fourths: float
 
     @property
     def residuals(self) -> float:
         """Sum of score minus label."""
         return float(self.bin_residuals.sum())
-
-    @property
-    def squares(self) -> float:
-        """Sum of the squared residuals."""
-        return float(self.bin_squares.sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +93,8 @@ class Tallies:
     cells: Integers
     kinds: Integers
     invalid: Integers
-    bin_rows: Integers
     bin_residuals: Floats
-    bin_squares: Floats
+    squares: Floats
     fourths: Floats
 
     def overall(self) -> Tally:
@@ -140,9 +132,8 @@ class Tallies:
             selected=int(kinds[1] + kinds[3]),
             true_positives=int(kinds[3]),
             invalid=int(self.invalid[held].sum()),
-            bin_rows=self.bin_rows[held].sum(axis=0),
             bin_residuals=self.bin_residuals[held].sum(axis=0),
-            bin_squares=self.bin_squares[held].sum(axis=0),
+            squares=float(self.squares[held].sum()),
             fourths=float(self.fourths[held].sum()),
         )
 
@@ -164,25 +155,17 @@ def tally(labels: Flags, scores: Floats, groups: Mapping[str, Groups], threshold
         cell, scores, labels = cell[valid], scores[valid], labels[valid]
     bins = np.minimum((scores * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
     kind = 2 * labels.astype(np.int64) + (scores >= threshold)
-    place = cell * CALIBRATION_BINS + bins
-    counts = np.bincount(place * _KINDS + kind, minlength=k * CALIBRATION_BINS * _KINDS)
-    counts = counts.reshape(k, CALIBRATION_BINS, _KINDS)
     residual = scores - labels
     square = residual * residual
-
-    def by_bin(weights: Floats) -> Floats:
-        sums: Floats = np.bincount(place, weights, k * CALIBRATION_BINS).astype(np.float64)
-        return sums.reshape(k, CALIBRATION_BINS)
-
+    binned = np.bincount(cell * CALIBRATION_BINS + bins, residual, k * CALIBRATION_BINS)
     return Tallies(
         labels={name: g.labels for name, g in groups.items()},
         cells=cells,
-        kinds=counts.sum(axis=1),
+        kinds=np.bincount(cell * _KINDS + kind, minlength=k * _KINDS).reshape(k, _KINDS),
         invalid=invalid,
-        bin_rows=counts.sum(axis=2),
-        bin_residuals=by_bin(residual),
-        bin_squares=by_bin(square),
-        fourths=by_bin(square * square).sum(axis=1),
+        bin_residuals=binned.astype(np.float64).reshape(k, CALIBRATION_BINS),
+        squares=np.bincount(cell, square, k).astype(np.float64),
+        fourths=np.bincount(cell, square * square, k).astype(np.float64),
     )
 
 
@@ -197,12 +180,10 @@ def _combinations(groups: Mapping[str, Groups], rows: int) -> tuple[Integers, In
     for held in groups.values():
         size = len(held.labels)
         cell = cell * size + held.codes
-        cells = np.column_stack(
-            [np.repeat(cells, size, axis=0), np.tile(np.arange(size), len(cells))]
-        )
-        if len(cells) > rows:
+        occupied = np.arange(len(cells) * size)
+        if len(occupied) > rows:
             occupied, cell = np.unique(cell, return_inverse=True)
-            cells = cells[occupied]
+        cells = np.column_stack([cells[occupied // size], occupied % size])
     occupied_rows = np.bincount(cell, minlength=len(cells)) > 0
     renumbered = np.cumsum(occupied_rows) - 1
     return renumbered[cell], cells[occupied_rows]

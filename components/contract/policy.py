@@ -105,6 +105,9 @@ class Slice:
 
 EVERYBODY = Slice()
 
+MISSING = "(missing)"
+"""The group of rows that have no label of an attribute."""
+
 
 @dataclass(frozen=True, slots=True)
 class Splits:

@@ -10,12 +10,14 @@ from components.contract.contract import Contract, Role
 from components.contract.errors import InputError
 from components.contract.features import model_inputs
 from components.contract.policy import (
+    MISSING,
     Change,
     DriftStatistic,
     Limit,
     Metric,
     Mitigation,
     Policy,
+    Pool,
     Slice,
 )
 
@@ -138,7 +140,7 @@ def _require_groups(policy: Policy, contract: Contract, field: str, slice_: Slic
     for column, label in zip(slice_.attributes, slice_.groups, strict=True):
         gate = policy.release_gate
         declared = contract.column(column).group_labels
-        known = {gate.pooled((column,), (g,))[0] for g in declared} | set(declared)
+        known = {gate.pooled((column,), (g,))[0] for g in declared} | {*declared, MISSING}
         if declared and label not in known:
             what = f"{column} has no group {label}"
             raise _refuse(policy, field, what, "one of " + ", ".join(sorted(known)))
@@ -153,10 +155,30 @@ def _check_pools(policy: Policy, contract: Contract) -> None:
                 what = f"group {', '.join(group)} does not fit {'*'.join(pool.attributes)}"
                 raise _refuse(policy, field, what, "a label for each attribute")
             _require_groups(policy, contract, field, Slice(pool.attributes, group))
+            own = tuple(
+                policy.release_gate.pooled((a,), (g,))[0]
+                for a, g in zip(pool.attributes, group, strict=True)
+            )
+            if len(group) > 1 and own != group:
+                what = f"group {', '.join(group)} is counted as {', '.join(own)} already"
+                raise _refuse(policy, field, what, "labels after the pools of one column")
             if (pool.attributes, group) in seen:
                 what = f"group {', '.join(group)} is pooled twice"
                 raise _refuse(policy, field, what, "each group in one pool")
             seen.add((pool.attributes, group))
+        _check_pool_name(policy, contract, field, pool)
+
+
+def _check_pool_name(policy: Policy, contract: Contract, field: str, pool: Pool) -> None:
+    """A pool takes in the groups that it lists and no other, whatever it is called."""
+    same = [p for p in policy.release_gate.pools if p.attributes == pool.attributes]
+    taken = len([p for p in same if p.into == pool.into]) > 1
+    if len(pool.attributes) == 1:
+        declared = contract.column(pool.attributes[0]).group_labels
+        taken |= pool.into in {*declared, MISSING} and (pool.into,) not in pool.groups
+    if taken:
+        what = f"into {pool.into} is the name of another group"
+        raise _refuse(policy, field, what, "a name of its own, or of one of the pooled groups")
 
 
 def _check_limits(policy: Policy, contract: Contract) -> None:
@@ -167,18 +189,27 @@ def _check_limits(policy: Policy, contract: Contract) -> None:
             raise _refuse(policy, field, f"limit {limit.id} appears twice", "unique ids")
         seen.add(limit.id)
         _require_groups(policy, contract, field, limit.slice)
+        pooled = Slice(
+            limit.slice.attributes,
+            policy.release_gate.pooled(limit.slice.attributes, limit.slice.groups)
+            if limit.slice.groups
+            else (),
+        )
+        if pooled != limit.slice:
+            what = f"{limit.slice.name} is counted within {pooled.name}"
+            raise _refuse(policy, field, what, "a group that is not pooled, or the pool")
         if limit.metric.compares_groups and (not limit.slice.attributes or limit.slice.groups):
             what = f"{limit.metric} of {limit.slice.name} compares nothing"
             raise _refuse(policy, field, what, "a slice of one or two protected columns")
-        if limit.champion is not None:
-            _check_champion(policy, field, limit, limit.champion.change)
-            continue
         if limit.metric.is_difference and limit.at_least is not None:
             what = f"{limit.metric} at least {limit.at_least:g} asks for unequal treatment"
             raise _refuse(policy, field, what, "at_most with a difference")
         if limit.metric.is_ratio and limit.at_most is not None:
             what = f"{limit.metric} at most {limit.at_most:g} asks for unequal treatment"
             raise _refuse(policy, field, what, "at_least with a ratio")
+        if limit.champion is not None:
+            _check_champion(policy, field, limit, limit.champion.change)
+            continue
         low, high = limit.metric.range
         if not low <= _threshold(limit) <= high:
             what = f"threshold {_threshold(limit):g} is outside the range of {limit.metric}"

@@ -99,7 +99,9 @@ def _documents(home: Path, dataset: str, stack: str) -> list[dict[str, Any]]:
     for path in sorted(_directory(home, dataset, stack).glob("[0-9]*.json")):
         document = parse_canonical(path.read_bytes(), path.name)
         number = len(found) + 1
-        if path.name != f"{number:06d}.json" or document.get("number") != number:
+        # True is equal to 1 and not the number 1.
+        held = document.get("number")
+        if path.name != f"{number:06d}.json" or type(held) is not int or held != number:
             raise EvidenceError(f"{path.name} is not release {number} of {dataset} in {stack}")
         if document.get("schemaVersion") == SCHEMA_VERSION:
             before = sha256_json(found[-1]) if found else _GENESIS
@@ -117,15 +119,19 @@ def _documents(home: Path, dataset: str, stack: str) -> list[dict[str, Any]]:
 
 def _release(document: dict[str, Any], dataset: str, stack: str) -> Release:
     try:
+        texts = {
+            k: document[k]
+            for k in ("run", "candidate", "model", "head", "policy", "contract", "actor")
+        }
+        at = datetime.fromisoformat(document["at"])
+        if at.tzinfo is None or not all(isinstance(v, str) for v in texts.values()):
+            raise ValueError("a time without its zone, or a text that is none")
         return Release(
             number=document["number"],
             dataset=dataset,
             stack=stack,
-            **{
-                k: document[k]
-                for k in ("run", "candidate", "model", "head", "policy", "contract", "actor")
-            },
-            at=datetime.fromisoformat(document["at"]),
+            **texts,
+            at=at,
             digest=sha256_json(document),
             kind=document.get("kind", "release"),
             supersedes=document.get("supersedes", document["number"] - 1),

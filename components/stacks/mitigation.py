@@ -81,8 +81,15 @@ def group_columns(contract: Contract, candidate: Candidate) -> list[str]:
 
 
 def group_keys(groups: Mapping[str, Sequence[str | None]]) -> list[str]:
-    """One key a row: its group labels joined with ``|``, in the mapping's order."""
+    """One key a row: its group labels joined with ``|``, in the mapping's order.
+
+    A ``|`` or ``\\`` within a label follows a ``\\``, so that no two groups share a key.
+    """
     return [
-        "|".join(MISSING if g is None else g for g in row)
+        "|".join(MISSING if g is None else _escaped(g) for g in row)
         for row in zip(*groups.values(), strict=True)
     ]
+
+
+def _escaped(label: str) -> str:
+    return label.replace("\\", "\\\\").replace("|", "\\|")
