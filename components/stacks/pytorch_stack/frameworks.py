@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from functools import cache
 from importlib import metadata
 
 from components.stacks import telemetry
@@ -52,6 +53,7 @@ def start() -> None:
         warnings.filterwarnings("ignore", message=message, category=category)
 
 
+@cache
 def tool(distribution: str) -> str:
     """Name and version of a distribution, as a measurement names its source."""
     return f"{distribution} {metadata.version(distribution)}"

@@ -1,122 +1,244 @@
-"""Native figures agree with the referee's; limits are closed to everything that is no number."""
+"""Native figures agree with the referee's, metric for metric and group for group."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from components.checks.gates import Scored, release_measurements
-from components.checks.measurement import Measurement, Status
-from components.stacks.pytorch_stack import mlflow_limits
-from components.stacks.pytorch_stack import release_measurements as native
+from components.checks.measurement import MISSING, Measurement, Status
+from components.checks.release import Scored, agreement, release_measurements
+from components.checks.tallies import Groups
+from components.contract.policy import Metric, Policy
 from components.stacks.pytorch_stack.mlflow_store import metric_name
+from components.stacks.pytorch_stack.release_measurements import EvaluationRows, changes, measure
 from tests import clinic
+
+GROUNDS = "long enough to be grounds"
+AGES = ("young", "middle", "old", MISSING)
+
+
+def limit(name: str, metric: str, **fields) -> clinic.Document:
+    """One limit of a policy."""
+    common = {"tested_on": "point", "min_n": 1, "grounds": GROUNDS}
+    if "at_most" not in fields:
+        common["at_least"] = 0.0
+    return {"id": name.replace("_", "-"), "metric": metric, **common, **fields}
+
+
+def every_metric(document: clinic.Document) -> None:
+    """Limits that ask for everything, groups that are pooled alone and in pairs."""
+    gate = document["release_gate"]
+    for metric in ("roc_auc", "average_precision", "brier"):
+        gate["limits"] += [
+            limit(f"{metric}-age", metric, slice="age"),
+            limit(f"{metric}-both", metric, slice=["sex", "age"]),
+        ]
+    change = {"change": "absolute"}
+    gate["limits"] += [
+        limit("auc-change", "roc_auc", at_least=-1.0, champion=change),
+        limit("auc-share", "roc_auc", at_least=-1.0, champion={"change": "relative"}),
+        limit("ppv-change", "ppv_difference", slice="sex", at_most=1.0, champion=change),
+        limit("brier-change", "brier", slice={"age": "from 40"}, at_least=-1.0, champion=change),
+    ]
+    gate["pools"] = [
+        {"slice": "age", "groups": ["middle", "old"], "into": "from 40", "grounds": GROUNDS},
+        {
+            "slice": ["sex", "age"],
+            "groups": [["f", "young"], ["m", "young"]],
+            "into": "below 40",
+            "grounds": GROUNDS,
+        },
+    ]
 
 
 @pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory):
-    """The clinic's policy: an accuracy limit on the point, a fairness limit on the worse bound."""
-    folder = tmp_path_factory.mktemp("limits")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
+    """The clinic's policy with a limit on everything."""
+    folder = tmp_path_factory.mktemp("figures")
+    return clinic.policy(folder, clinic.contract(folder), every_metric)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Policy:
+    """The clinic's policy as it is, without pools."""
+    folder = tmp_path_factory.mktemp("plain")
     return clinic.policy(folder, clinic.contract(folder))
 
 
-def scored(n: int = 400, seed: int = 0):
-    """Labels, scores and groups, one of which has no name."""
-    chance = np.random.default_rng(seed)
-    labels = chance.random(n) < 0.4
-    scores = np.clip(chance.normal(0.45, 0.2, n) + 0.1 * labels, 0, 1)
-    sex = [[None, "f", "m"][i] for i in chance.integers(0, 3, n)]
-    return labels, scores, {"sex": sex}
+class Case:
+    """Generated rows; ages may be declared, as by the contract's bands, and have no row."""
+
+    def __init__(self, n: int = 400, seed: int = 0) -> None:
+        chance = np.random.default_rng(seed)
+        self.labels = chance.random(n) < 0.4
+        # As a model gives them: float32, many of them alike, some on the edges of bins.
+        noise = chance.normal(0.45, 0.25, n) + 0.1 * self.labels
+        self.scores = np.clip(np.round(noise, 2), 0, 1).astype(np.float32).astype(np.float64)
+        self.champion = np.clip(noise + chance.normal(0, 0.2, n), 0, 1)
+        self.sex: list[str | None] = [["f", "m", None][i] for i in chance.integers(0, 3, n)]
+        self.age: list[str | None] = [AGES[i] for i in chance.integers(0, 4, n)]
+
+    def rows(self) -> EvaluationRows:
+        """As the stack reads them."""
+        return EvaluationRows(
+            self.labels.astype(np.int64),
+            {"age": self.age, "sex": self.sex},
+            {"age": AGES, "sex": ()},
+        )
+
+    def scored(self) -> Scored:
+        """As the referee reads them."""
+        return Scored(
+            self.labels,
+            self.scores,
+            {
+                "age": Groups.of(pa.chunked_array([self.age]), AGES),
+                "sex": Groups.of(pa.chunked_array([pa.array(self.sex, pa.string())])),
+            },
+            self.champion,
+        )
 
 
 def figures(measurements) -> dict[tuple[str, str], Measurement]:
-    """Measurements by name and slice."""
-    return {(m.name, m.slice): m for m in measurements}
+    """Measurements by name and slice, each there once."""
+    found = {(m.name, m.slice): m for m in measurements}
+    assert len(found) == len(measurements)
+    return found
 
 
-def test_native_figures_are_the_referees(policy) -> None:
-    labels, scores, groups = scored()
-    mine = figures(native.measure(labels, scores, groups, policy.decision_threshold))
-    theirs = figures(release_measurements(Scored(labels, scores, groups), policy))
+def native_figures(case: Case, policy: Policy) -> tuple[Measurement, ...]:
+    """What the stack measures, changes against the champion among them."""
+    now = measure(case.rows(), case.scores, policy)
+    return now + changes(now, measure(case.rows(), case.champion, policy), policy)
+
+
+def assert_same(case: Case, policy: Policy) -> dict[tuple[str, str], Measurement]:
+    """Native and referee have the same figures of the same cases; returns the native ones."""
+    native, referee = native_figures(case, policy), release_measurements(case.scored(), policy)
+    mine, theirs = figures(native), figures(referee)
     assert set(mine) == set(theirs)
-    assert ("tpr", "sex=(missing)") in mine
     for key, measured in mine.items():
-        assert measured.value == pytest.approx(theirs[key].value), key
-        assert measured.n == theirs[key].n, key
-    assert mine["roc_auc", "overall"].source.startswith("scikit-learn 1")
-    assert mine["tpr", "sex=f"].source.startswith("fairlearn 0")
+        expected = theirs[key]
+        assert measured.n == expected.n, key
+        assert measured.of == expected.of, key
+        assert measured.value == pytest.approx(expected.value, abs=1e-9, nan_ok=True), key
+    return mine
 
 
-def test_a_group_without_positives_has_no_rate_and_no_gap(policy) -> None:
-    labels, scores, groups = scored()
-    labels[[g == "f" for g in groups["sex"]]] = False
-    mine = figures(native.measure(labels, scores, groups, policy.decision_threshold))
-    assert math.isnan(mine["tpr", "sex=f"].value)
-    assert math.isnan(mine["tpr_difference", "sex"].value)
-    assert mine["tpr_difference", "sex"].n == 0
-    assert math.isfinite(mine["fpr_difference", "sex"].value)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n", [12, 400])
+def test_native_figures_are_the_referees(policy: Policy, plain: Policy, n: int, seed: int) -> None:
+    case = Case(n, seed)
+    assert {name for name, _ in assert_same(case, policy)} >= {str(m) for m in Metric}
+    assert_same(case, plain)
 
 
-def test_one_group_has_no_gap(policy) -> None:
-    labels, scores, _ = scored()
-    mine = figures(native.measure(labels, scores, {"sex": ["f"] * len(labels)}, 0.5))
-    assert math.isnan(mine["tpr_difference", "sex"].value)
+def test_groups_are_named_pooled_and_complete(policy: Policy) -> None:
+    case = Case()
+    case.age = [g if g != "young" else "old" for g in case.age]
+    found = assert_same(case, policy)
+    ages = {m.slice for m in found.values() if m.of == "age"}
+    assert ages == {"age=young", "age=from 40", f"age={MISSING}"}
+    assert (found["tpr", "age=young"].n, found["brier", "age=young"].n) == (0, 0)
+    assert math.isnan(found["tpr_difference", "age"].value)
+    assert found["ppv_ratio", "age"].n == 0
+    assert math.isfinite(found["ppv_ratio", "sex"].value)
+    pairs = {m.slice for m in found.values() if m.of == "age*sex"}
+    assert "age=from 40*sex=f" in pairs
+    assert not any("young" in where for where in pairs)
 
 
-@pytest.mark.parametrize("broken", ["nan score", "one class"])
-def test_accuracy_of_broken_scores_is_not_a_number(broken: str) -> None:
-    labels, scores, groups = scored()
-    if broken == "nan score":
-        scores[3] = math.nan
-    else:
-        labels[:] = True
-    mine = figures(native.measure(labels, scores, groups, 0.5))
-    assert math.isnan(mine["roc_auc", "overall"].value)
-    assert math.isnan(mine["brier", "overall"].value)
-
-
-def findings(policy, *measurements: Measurement) -> dict[str, Status]:
-    """Status of each limit."""
-    compiled = mlflow_limits.compile_to_mlflow(policy)
-    return {f.rule: f.status for f in mlflow_limits.limit_findings(compiled, measurements)}
-
-
-def test_every_limit_is_compiled_and_the_weaker_test_is_listed(policy) -> None:
-    compiled = mlflow_limits.compile_to_mlflow(policy)
-    assert [limit.id for limit, _ in compiled.thresholds] == ["auc", "tpr", "tpr-age"]
-    assert [t.greater_is_better for _, t in compiled.thresholds] == [True, False, False]
-    assert [n.rule for n in compiled.unexpressed] == ["tpr", "tpr-age"]
+def test_a_pool_of_pairs_is_one_group(policy: Policy) -> None:
+    found = assert_same(Case(), policy)
+    young = [i for i, g in enumerate(Case().age) if g == "young" and Case().sex[i] is not None]
+    assert found["selection_rate", "age*sex=below 40"].n == len(young)
 
 
 @pytest.mark.parametrize(
-    ("auc", "gap", "expected"),
-    [
-        (0.6, 0.1, (Status.PASS, Status.PASS)),
-        (0.5999, 0.1001, (Status.FAIL, Status.FAIL)),
-        (math.nan, math.nan, (Status.INCONCLUSIVE, Status.INCONCLUSIVE)),
-        (math.inf, -math.inf, (Status.INCONCLUSIVE, Status.INCONCLUSIVE)),
-    ],
+    "breakage", ["nan", "above one", "all positive", "none positive", "none selected", "one group"]
 )
-def test_limits_are_inclusive_and_closed(policy, auc: float, gap: float, expected) -> None:
-    found = findings(
-        policy,
-        Measurement("roc_auc", auc, 100),
-        Measurement("tpr_difference", gap, 100, slice="sex"),
-    )
-    assert (found["mlflow:auc"], found["mlflow:tpr"]) == expected
+def test_what_cannot_be_measured_is_closed_on_both_sides(policy: Policy, breakage: str) -> None:
+    case = Case(200)
+    if breakage == "nan":
+        case.scores[3] = math.nan
+    elif breakage == "above one":
+        case.scores[3] = 1.5
+    elif breakage == "none selected":
+        case.scores[:] = 0.0
+    elif breakage == "one group":
+        case.sex = ["f"] * 200
+    else:
+        case.labels[:] = breakage == "all positive"
+    found = assert_same(case, policy)
+    unknown = {
+        "nan": [("roc_auc", "overall"), ("calibration_error", "overall")],
+        "above one": [("brier", "overall"), ("selection_rate_difference", "sex")],
+        "all positive": [("roc_auc", "overall"), ("fpr", "overall")],
+        "none positive": [("average_precision", "overall"), ("tpr", "sex=f")],
+        "none selected": [("ppv", "overall"), ("selection_rate_ratio", "sex")],
+        "one group": [("tpr_difference", "sex"), ("calibration_bias_difference", "sex")],
+    }[breakage]
+    assert all(math.isnan(found[key].value) for key in unknown)
 
 
-def test_few_cases_and_missing_figures_are_inconclusive(policy) -> None:
-    found = findings(policy, Measurement("roc_auc", 0.9, 9))
-    assert set(found.values()) == {Status.INCONCLUSIVE}
-    elsewhere = Measurement("tpr_difference", 0.0, 100, slice="age")
-    assert findings(policy, elsewhere)["mlflow:tpr"] is Status.INCONCLUSIVE
+def test_a_broken_score_closes_only_the_groups_that_hold_it(policy: Policy) -> None:
+    case = Case()
+    held = case.sex.index("f")
+    case.scores[held] = math.nan
+    found = assert_same(case, policy)
+    assert math.isnan(found["calibration_bias", "sex=f"].value)
+    assert math.isfinite(found["calibration_bias", "sex=m"].value)
+    assert math.isnan(found["calibration_bias_difference", "sex"].value)
+    assert math.isnan(found["tpr_difference", "sex"].value)
+
+
+def test_a_group_of_one_row_has_a_rate_but_no_calibration(policy: Policy) -> None:
+    case = Case()
+    case.sex = ["m", *["f"] * (len(case.sex) - 1)]
+    found = assert_same(case, policy)
+    assert found["selection_rate", "sex=m"].n == 1
+    assert math.isnan(found["calibration_error", "sex=m"].value)
+    assert math.isnan(found["calibration_bias_difference", "sex"].value)
+
+
+@pytest.mark.parametrize("edge", [0.0, 0.5, 1.0])
+def test_a_score_on_an_edge_falls_into_the_referees_bin(policy: Policy, edge: float) -> None:
+    case = Case(100)
+    case.scores[::2] = edge
+    case.scores[1::2] = np.where(edge == 0.5, 0.45, 0.95)
+    assert_same(case, policy)
+
+
+def test_no_limit_lacks_a_native_figure(policy: Policy) -> None:
+    case = Case()
+    native, referee = native_figures(case, policy), release_measurements(case.scored(), policy)
+    limits = policy.release_gate.limits
+    found = agreement(native, referee, 1e-9, limits)
+    assert {f.status for f in found} == {Status.PASS}
+    assert len(found) == len(native)
+    without = agreement([m for m in native if m.name != "brier"], referee, 1e-9, limits)
+    assert Status.INCONCLUSIVE in {f.status for f in without}
+
+
+def test_each_figure_names_its_tools(policy: Policy) -> None:
+    found = figures(native_figures(Case(), policy))
+    sources = {
+        ("roc_auc", "overall"): "scikit-learn 1",
+        ("calibration_error", "overall"): "torchmetrics 1",
+        ("tpr", "sex=f"): "fairlearn 0",
+        ("ppv", "sex=f"): "fairlearn 0.14.0 with scikit-learn 1",
+        ("tpr_ratio", "sex"): "fairlearn 0",
+        ("absolute change of roc_auc", "overall"): "scikit-learn 1",
+    }
+    for key, source in sources.items():
+        assert found[key].source.startswith(source), key
 
 
 def test_no_two_groups_share_a_metric_name() -> None:
-    groups = ["<30", ">30", "30", "[30", "30+", "a b"]
+    groups = ["<30", ">30", "30", "[30", "30+", "a b", "a*sex=f"]
     names = {metric_name(Measurement("tpr", 0.0, 1, slice=f"age={g}")) for g in groups}
     assert len(names) == len(groups)
     assert metric_name(Measurement("tpr", 0.0, 1, slice="age=a b")) == "tpr/age/a b"
