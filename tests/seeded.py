@@ -177,7 +177,7 @@ class Fault:
 
 
 def _diverging(document: Document) -> None:
-    document["training"]["learning_rate"] = 1e30
+    document["training"]["learning_rate"] = 10**30  # YAML takes 1e+30 for text
 
 
 FAULTS = {

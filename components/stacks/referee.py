@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from components.checks import gates, preprocessing
 from components.checks.leak import leak_findings
 from components.checks.measurement import Finding, Measurement, Status, Verdict, conclude, within
+from components.checks.release import finite_scores
 from components.checks.serving_skew import compare, list_matrix
 from components.contract.contract import Contract
 from components.contract.errors import EvidenceError, ProcessError
@@ -188,9 +189,14 @@ class Referee:
         )
 
     def train(self, native: StageResult) -> RefereeResult:
-        """Nothing to recompute: what training made is judged at the release gate."""
+        """Training came to numbers; what they are worth is judged at the release gate.
+
+        Native tools break down on a score that is no number, and quote the row.
+        """
         keep(self._artifacts, Stage.TRAIN, "scores", native.outputs["scores"])
-        return RefereeResult()
+        rows = split_rows(self.dataset, "evaluation", [ROW_COLUMN])[ROW_COLUMN]
+        scores = aligned_scores(native.outputs["scores"], rows)
+        return RefereeResult(verdict=conclude([finite_scores(scores)]))
 
     def release_gate(self, native: StageResult) -> RefereeResult:
         """Accuracy and fairness from the stored scores, and agreement with the native figures."""
