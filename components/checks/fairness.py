@@ -120,7 +120,7 @@ def compare(
     fewest = min((g.cases for g in groups), default=0)
     if len(groups) < 2 or fewest == 0:
         return Measurement(str(metric), math.nan, fewest, slice=where.name)
-    ordered = sorted(groups, key=lambda g: g.value)
+    ordered = sorted(groups, key=lambda g: (g.value, g.cases))
     if metric.is_ratio and ordered[-1].hits == 0:
         return Measurement(str(metric), math.nan, fewest, slice=where.name)
     low_rate, high_rate = ordered[0].value, ordered[-1].value
