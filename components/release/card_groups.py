@@ -1,0 +1,149 @@
+"""The section on groups: each group's figures, what comparisons come to, and the champion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from components.checks.measurement import Measurement
+from components.contract.policy import Metric
+from components.release.card_masking import (
+    HIDDEN,
+    SMALL,
+    shown_count,
+    shown_interval,
+    shown_value,
+)
+from components.release.card_metrics import metric_title
+from components.release.card_parts import Block, Column, Kind, Section, Table
+from components.release.card_source import CardSource
+
+_NAMES = {str(m) for m in Metric}
+
+
+def groups(source: CardSource) -> Section:
+    """Metrics by group and by intersection of two attributes, with intervals and cases."""
+    blocks: tuple[Block, ...] = (*_by_group(source), *_comparisons(source), _pools(source))
+    note = (
+        f"A cell has the figure, its {source.policy.release_gate.confidence:.0%} interval and the "
+        f"cases behind it. Where these are 1 to 10, the card shows {SMALL} and the figure is "
+        f"{HIDDEN}, so that nobody can be recognised."
+    )
+    return Section("groups", "Metrics by group", blocks, note)
+
+
+def _by_group(source: CardSource) -> Iterator[Table]:
+    """One table for each protected attribute and for each pair of them."""
+    found = [m for m in source.measurements if m.of and m.name in _NAMES]
+    if not found:
+        yield Table("Groups", (Column("Group"),), (), empty="No group was measured.")
+    order = list(dict.fromkeys(m.of for m in found))
+    # One attribute first, then intersections: the latter are read after the former.
+    for of in sorted(order, key=lambda o: (o.count("*"), order.index(o))):
+        yield _group_table(source, of, [m for m in found if m.of == of])
+
+
+def _group_table(source: CardSource, of: str, found: list[Measurement]) -> Table:
+    metrics = [m for m in Metric if any(x.name == m for x in found)]
+    rows = []
+    for group, held in groupby(_sorted(found), key=lambda m: m.slice):
+        by_name = {m.name: m for m in held}
+        cells = [_cell(by_name.get(str(m))) for m in metrics]
+        rows.append((source.masking.aliases.get(group, group), *cells))
+    columns = (
+        Column("Group", width=3),
+        *(Column(metric_title(m), Kind.NUMBER, 3) for m in metrics),
+    )
+    return Table(f"By {of.replace('*', ' and ')}", columns, tuple(rows))
+
+
+def _sorted(found: list[Measurement]) -> list[Measurement]:
+    order = list(dict.fromkeys(m.slice for m in found))
+    return sorted(found, key=lambda m: order.index(m.slice))
+
+
+def _cell(measured: Measurement | None) -> str:
+    if measured is None:
+        return "not measured"
+    parts = (shown_value(measured), shown_interval(measured), f"n={shown_count(measured.n)}")
+    return " ".join(p for p in parts if p)
+
+
+def _comparisons(source: CardSource) -> Iterator[Table]:
+    rows = [
+        (
+            m.slice.replace("*", " and "),
+            metric_title(Metric(m.name)),
+            shown_value(m),
+            shown_interval(m),
+            shown_count(m.n),
+        )
+        for m in source.measurements
+        if m.name in _NAMES and Metric(m.name).compares_groups
+    ]
+    columns = (
+        Column("Groups by", width=3),
+        Column("Comparison", width=5),
+        Column("Figure", Kind.NUMBER),
+        Column("Interval", Kind.NUMBER, width=3),
+        Column("Cases of the smallest group", Kind.NUMBER),
+    )
+    yield Table(
+        "Comparisons between groups",
+        columns,
+        tuple(sorted(rows, key=lambda r: r[0].count(" and "))),
+        note="A difference of 0 and a ratio of 1 mean that all groups are treated alike. The "
+        "difference of true positive rates is the equal opportunity difference. Intervals hold "
+        "for the worst pair of groups, whichever it is (Bonferroni).",
+        empty="None was measured.",
+    )
+    yield _champion(source)
+
+
+def _champion(source: CardSource) -> Table:
+    champion = source.gate.body["champion"] if source.gate is not None else None
+    rows = tuple(
+        (m.name, m.slice, shown_value(m), shown_interval(m), shown_count(m.n))
+        for m in source.measurements
+        if " change of " in m.name
+    )
+    if champion is None:
+        note, empty = "", "No release stood that the model was held against."
+    else:
+        note = f"The champion is release {champion['release']}, run {champion['run']}."
+        empty = "The policy limits no change against it, so none was measured."
+    return Table(
+        "Change against the champion",
+        (
+            Column("Change", width=4),
+            Column("Of", width=2),
+            Column("Figure", Kind.NUMBER),
+            Column("Interval", Kind.NUMBER, width=3),
+            Column("Cases", Kind.NUMBER),
+        ),
+        rows,
+        note,
+        empty,
+    )
+
+
+def _pools(source: CardSource) -> Table:
+    return Table(
+        "Pooled groups",
+        (
+            Column("Attributes", width=2),
+            Column("Groups", width=3),
+            Column("Counted as"),
+            Column("Grounds", width=5),
+        ),
+        tuple(
+            (
+                " and ".join(p.attributes),
+                "; ".join(", ".join(g) for g in p.groups),
+                p.into,
+                p.grounds,
+            )
+            for p in source.policy.release_gate.pools
+        ),
+        empty="The policy pools no groups.",
+    )
