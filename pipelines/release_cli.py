@@ -87,32 +87,25 @@ def releases(
 
 
 def _print(found: list[Period], as_of: str | None) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     if not found:
         typer.echo(f"nothing was in production on {as_of}" if as_of else "no release yet")
         return
-    table = Table(title=f"in production on {as_of}" if as_of else "releases", title_justify="left")
-    for column in ("release", "kind", "since", "until", "by", "model", "run", "gates", "why"):
-        table.add_column(column, overflow="fold")
+    typer.echo(f"in production on {as_of}, UTC:" if as_of else "releases, oldest first, UTC:")
     for period in found:
         held = period.release
-        gates = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in held.verdicts if "gate" in k)
-        cells = [
-            f"{held.dataset} {held.stack} {held.number}",
-            held.kind + (f"\nwaiver {held.waiver[:12]}" if held.waiver else ""),
-            f"{held.at:%Y-%m-%d %H:%M}",
-            f"{period.until:%Y-%m-%d %H:%M}" if period.until else "now",
-            held.actor,
-            held.model[:12],
-            held.run,
-            gates or "–",
-            held.reason or "–",
-        ]
-        table.add_row(*(Text(c) for c in cells))
-    Console(highlight=False).print(table)
+        until = f"{period.until:%Y-%m-%d %H:%M:%S}" if period.until else "now"
+        typer.echo(
+            f"{held.dataset} {held.stack} {held.number}: {held.kind}, "
+            f"{held.at:%Y-%m-%d %H:%M:%S} to {until}, by {held.actor}"
+        )
+        gates = [f"{k.replace('_', ' ')} {v}" for k, v in held.verdicts if k.endswith("gate")]
+        gates += [f"waiver {held.waiver[:12]}"] if held.waiver else []
+        typer.echo(f"  gates  {', '.join(gates) or 'not in this format'}")
+        typer.echo(f"  model  {held.model}\n  run    {held.run}")
+        if held.continues:
+            typer.echo(f"  of     {held.continues}")
+        if held.reason:
+            typer.echo(f"  why    {' '.join(held.reason.split())}")
 
 
 def recompute(

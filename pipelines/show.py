@@ -51,10 +51,11 @@ class Progress:
             self._console.print(Text(record.body["reason"], "dim"))
             return
         status = record.body["verdict"]["status"]
+        waived = "  excused by a waiver" if record.body.get("waiver") else ""
         self._console.print(
             Text(f"{who} {record.stage:<13}"),
             Text(f"{status:<13}", STYLES[status]),
-            Text(f"{record.body['seconds']:>6} s", "dim"),
+            Text(f"{record.body['seconds']:>6} s{waived}", "dim"),
             sep="",
         )
         if self._status is not None:

@@ -196,6 +196,7 @@ class ReleaseProcess:
         )
         verdict = _combine(result.native, referee.verdict)
         body = self._body(stage, result, referee, verdict)
+        body["champion"] = before.body["champion"]  # the one that the scores were held against
         if not verdict.is_open:
             body["waiver"] = self._waiver(body)
         return self._record(stage, body)
@@ -328,7 +329,8 @@ class ReleaseProcess:
         if is_recorded(self.spec):
             return
         cards = write_model_card(self.spec.directory)
-        document = release_document(self.spec, by_stage, cards, closing.digest)
+        whole = {**{r.stage: r for r in self.origin.records()}, **by_stage}
+        document = release_document(self.spec, whole, cards, closing.digest)
         write_release(home, self.spec.dataset, self.spec.stack, document)
 
 

@@ -71,7 +71,7 @@ def release_document(
 
     Args:
         spec: the run.
-        records: its records by stage.
+        records: its records by stage; of a stage that it did not run, those of the run that did.
         cards: the model card's files.
         head: digest of the record that closed the run.
     """
