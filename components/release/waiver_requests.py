@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.contract.errors import InputError
-from components.contract.policy import Policy, WaiverRules
+from components.contract.policy import WaiverRules
 from components.contract.stages import GATES
 from components.lineage.digests import canonical_json
 from components.lineage.dsse import sign
@@ -23,7 +23,7 @@ from components.lineage.keys import key_id, load_private, public_bytes, public_t
 from components.release.judged_run import JudgedRun, read_run
 from components.release.waiver_rules import (
     GATE,
-    Ground,
+    NOBODY,
     Refusal,
     guarded,
     refusal_of,
@@ -95,8 +95,8 @@ def _make(run: JudgedRun, asked: Asked) -> tuple[Waiver, bytes] | Refusal:
     expires = _day(asked.expires)
     keys = [load_private(p) for p in (asked.signer_key, asked.cosigner_key)]
     if run.policy.waivers is None:
-        return Refusal(Ground.NOT_ALLOWED, "the policy lets nobody waive anything")
-    signer, cosigner = _people(run.policy, run.policy.waivers, asked, keys)
+        return NOBODY
+    signer, cosigner = _people(run.policy.path, run.policy.waivers, asked, keys)
     _check_day(expires, run.policy.waivers.max_days, asked.at)
     if refusal := guarded(asked.gate) or run.refusal:
         return refusal
@@ -157,16 +157,16 @@ def _check_day(expires: date, max_days: int, at: datetime) -> None:
 
 
 def _people(
-    policy: Policy, rules: WaiverRules, asked: Asked, keys: list[Ed25519PrivateKey]
+    policy: Path, rules: WaiverRules, asked: Asked, keys: list[Ed25519PrivateKey]
 ) -> tuple[str, str]:
     """The policy's names for the two keys: two people, each in the role in which it signs."""
-    trusted_keys(policy)  # a policy whose keys are unsound lets nobody in
+    trusted_keys(rules, policy)  # a policy whose keys are unsound lets nobody in
     signer_key, cosigner_key = (public_text(public_bytes(k)) for k in keys)
     if signer_key == cosigner_key:
         raise _same_person("the same key as --signer")
     signer = _person(rules.signers, signer_key, "--signer", "signers")
     cosigner = _person(rules.cosigners, cosigner_key, "--cosigner", "cosigners")
-    if unauthorised(signer, cosigner, policy):
+    if unauthorised(signer, cosigner, rules):
         raise _same_person(f"{cosigner} again, who signs already")
     return signer, cosigner
 

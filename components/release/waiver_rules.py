@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 
 from components.checks.measurement import Status
-from components.contract.policy import Policy
+from components.contract.policy import Policy, WaiverRules
 from components.contract.stages import Stage
 from components.release.waiver_terms import ClosedFinding, Waiver
 
@@ -65,6 +65,9 @@ class ClosedGate:
     findings: tuple[ClosedFinding, ...]
 
 
+NOBODY = Refusal(Ground.NOT_ALLOWED, "the policy lets nobody waive anything")
+
+
 def refusal_of(waiver: Waiver, closed: ClosedGate, at: datetime) -> Refusal | None:
     """The first rule that a waiver breaks; None if it excuses this gate.
 
@@ -75,11 +78,11 @@ def refusal_of(waiver: Waiver, closed: ClosedGate, at: datetime) -> Refusal | No
     """
     rules = closed.policy.waivers
     if rules is None:
-        return Refusal(Ground.NOT_ALLOWED, "the policy lets nobody waive anything")
+        return NOBODY
     return (
         guarded(closed.gate)
         or _about_something_else(waiver, closed)
-        or unauthorised(waiver.signer, waiver.cosigner, closed.policy)
+        or unauthorised(waiver.signer, waiver.cosigner, rules)
         or untimely(waiver.at, waiver.expires, rules.max_days, at)
         or unwaivable(closed.findings, closed.policy)
         or _uncovered(waiver, closed.findings)
@@ -107,10 +110,9 @@ def guarded(gate: str) -> Refusal | None:
     return Refusal(Ground.NOT_WAIVABLE, f"{gate} guards integrity and is never waived")
 
 
-def unauthorised(signer: str, cosigner: str, policy: Policy) -> Refusal | None:
+def unauthorised(signer: str, cosigner: str, rules: WaiverRules) -> Refusal | None:
     """Whether two people may not excuse anything together: the policy's roles, and they are two."""
-    rules = policy.waivers
-    signers, cosigners = (rules.signers, rules.cosigners) if rules else ({}, {})
+    signers, cosigners = rules.signers, rules.cosigners
     for person, role, people in ((signer, "signer", signers), (cosigner, "co-signer", cosigners)):
         if person not in people:
             return Refusal(Ground.NOT_AUTHORISED, f"{person} is no {role} of the policy")

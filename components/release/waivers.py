@@ -15,11 +15,11 @@ from typing import Any
 
 from components.checks.measurement import Status
 from components.contract.errors import EvidenceError, InputError
-from components.contract.policy import Policy
+from components.contract.policy import Policy, WaiverRules
 from components.lineage.dsse import UnknownSignerError, verify
 from components.lineage.durable import writable_directory, write_once
 from components.lineage.keys import parse_public
-from components.release.waiver_rules import ClosedGate, Ground, Refusal, refusal_of
+from components.release.waiver_rules import NOBODY, ClosedGate, Ground, Refusal, refusal_of
 from components.release.waiver_terms import ClosedFinding, Waiver, from_statement
 
 _NUMBERED = "[0-9]*.json"
@@ -51,18 +51,21 @@ def closed_findings(body: Mapping[str, Any]) -> tuple[ClosedFinding, ...]:
         raise EvidenceError("the gate's record does not hold two verdicts") from error
 
 
-def trusted_keys(policy: Policy) -> dict[str, bytes]:
-    """Raw public key of everybody whom the policy lets sign, by its text in the policy.
+def trusted_keys(rules: WaiverRules, policy: Path) -> dict[str, bytes]:
+    """Raw public key of everybody whom a policy lets sign, by its text there.
+
+    Args:
+        rules: what the policy says of waivers.
+        policy: its file, for the message.
 
     Raises:
         InputError: a key is none, is unsound, or stands under the names of two people.
     """
     found: dict[str, bytes] = {}
     owners: dict[str, str] = {}
-    rules = policy.waivers
-    for role in ("signers", "cosigners") if rules else ():
-        for person, text in getattr(rules, role).items():
-            where = f"{policy.path}, field waivers.{role}.{person}"
+    for role, people in (("signers", rules.signers), ("cosigners", rules.cosigners)):
+        for person, text in people.items():
+            where = f"{policy}, field waivers.{role}.{person}"
             found[text] = parse_public(text, where)
             if (owner := owners.setdefault(text, person)) != person:
                 what = f"is the key of {owner} as well"
@@ -84,8 +87,11 @@ def check(raw: bytes, closed: ClosedGate, at: datetime) -> Waiver | Refusal:
     Raises:
         InputError: a key of the policy is unsound.
     """
+    rules = closed.policy.waivers
+    if rules is None:
+        return NOBODY
     try:
-        verified = verify(raw, trusted_keys(closed.policy))
+        verified = verify(raw, trusted_keys(rules, closed.policy.path))
     except UnknownSignerError as error:
         return Refusal(Ground.NOT_AUTHORISED, str(error))
     except EvidenceError as error:
@@ -96,16 +102,14 @@ def check(raw: bytes, closed: ClosedGate, at: datetime) -> Waiver | Refusal:
         return Refusal(Ground.MALFORMED, str(error))
     return (
         refusal_of(waiver, closed, at)
-        or _signed_by_others(waiver, verified.signers, closed.policy)
+        or _signed_by_others(waiver, verified.signers, rules)
         or waiver
     )
 
 
-def _signed_by_others(waiver: Waiver, keys: tuple[str, ...], policy: Policy) -> Refusal | None:
+def _signed_by_others(waiver: Waiver, keys: tuple[str, ...], rules: WaiverRules) -> Refusal | None:
     """Whether the keys that signed are not exactly those of the two people it names."""
-    rules = policy.waivers
-    wanted = {rules.signers[waiver.signer], rules.cosigners[waiver.cosigner]} if rules else set()
-    if set(keys) == wanted:
+    if set(keys) == {rules.signers[waiver.signer], rules.cosigners[waiver.cosigner]}:
         return None
     reason = f"not signed by {waiver.signer} and {waiver.cosigner} and nobody else"
     return Refusal(Ground.NOT_AUTHORISED, reason)

@@ -22,7 +22,7 @@ from components.lineage.dsse import sign
 from components.lineage.evidence import EvidenceChain, parse_canonical
 from components.lineage.keys import load_private, public_text
 from components.release.waiver_requests import request_waiver
-from components.release.waiver_rules import ClosedGate, Ground, Refusal, untimely
+from components.release.waiver_rules import ClosedGate, Ground, Refusal, refusal_of, untimely
 from components.release.waiver_terms import Waiver
 from components.release.waivers import (
     check,
@@ -30,7 +30,6 @@ from components.release.waivers import (
     examine,
     find_waiver,
     store,
-    trusted_keys,
 )
 from tests.blocked_run import (
     FAILED,
@@ -483,14 +482,21 @@ def test_a_policy_without_waivers_lets_nobody_waive(tmp_path: Path, run: Blocked
     strict = blocked_run(tmp_path / "strict", change=lambda d, _: d.pop("waivers"))
     result = check(signed(run, terms(run)), closed(strict.policy), NOW)
     assert isinstance(result, Refusal)
-    assert result.ground is Ground.NOT_AUTHORISED
+    assert result.ground is Ground.NOT_ALLOWED
+    assert refusal_of(terms(run), closed(strict.policy), NOW) == result
     answer = request_waiver(strict.directory, strict.asked())
     assert answer.result == Refusal(Ground.NOT_ALLOWED, "the policy lets nobody waive anything")
-    assert trusted_keys(strict.policy) == {}
 
 
 def _one_key(document: Document, keys: Any) -> None:
     document["waivers"]["cosigners"] = {"bo": public_text(keys["ana"].raw)}
+
+
+def test_one_key_under_two_names_is_one_person(tmp_path: Path) -> None:
+    run = blocked_run(tmp_path, change=_one_key)
+    refusal = refusal_of(terms(run), closed(run.policy), NOW)
+    assert refusal is not None
+    assert refusal.ground is Ground.SELF_COSIGNED
 
 
 def _small_order(document: Document, _: object) -> None:
@@ -553,6 +559,8 @@ def test_the_longest_time_counts_from_the_day_of_signing() -> None:
     assert late.ground is Ground.TOO_LONG
     with pytest.raises(ValueError, match="without a zone"):
         untimely(NOW, NOW.date(), 90, datetime(2026, 11, 22, 12))
+    with pytest.raises(ValueError, match="without a zone"):
+        untimely(datetime(2026, 11, 22, 12), NOW.date(), 90, NOW)
 
 
 # What keeps a gate closed.
