@@ -37,8 +37,8 @@ def _limit_table(source: CardSource) -> Table:
     return Table(
         "Limits of the release gate",
         (
-            Column("Limit", width=3),
-            Column("Requires", width=4),
+            Column("Limit", width=4),
+            Column("Requires", width=5),
             Column("Tested on", width=2),
             Column("Cases needed", Kind.NUMBER, 1),
             Column("Figure", Kind.NUMBER, 3),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby
 
 from components.checks.measurement import Measurement
-from components.contract.policy import Metric
+from components.contract.policy import RATES, Metric
 from components.release.card_masking import (
     HIDDEN,
     SMALL,
+    is_small,
     shown_count,
     shown_interval,
     shown_value,
@@ -19,6 +19,7 @@ from components.release.card_parts import Block, Column, Kind, Section, Table
 from components.release.card_source import CardSource
 
 _NAMES = {str(m) for m in Metric}
+_ORDER = (*RATES, *(m for m in Metric if m not in RATES))
 
 
 def groups(source: CardSource) -> Section:
@@ -26,7 +27,7 @@ def groups(source: CardSource) -> Section:
     blocks: tuple[Block, ...] = (*_by_group(source), *_comparisons(source), _pools(source))
     note = (
         f"A cell has the figure, its {source.policy.release_gate.confidence:.0%} interval and the "
-        f"cases behind it. Where these are 1 to 10, the card shows {SMALL} and the figure is "
+        f"cases behind it (n). Where these are 1 to 10, the card shows {SMALL} and the figure is "
         f"{HIDDEN}, so that nobody can be recognised."
     )
     return Section("groups", "Metrics by group", blocks, note)
@@ -44,28 +45,44 @@ def _by_group(source: CardSource) -> Iterator[Table]:
 
 
 def _group_table(source: CardSource, of: str, found: list[Measurement]) -> Table:
-    metrics = [m for m in Metric if any(x.name == m for x in found)]
-    rows = []
-    for group, held in groupby(_sorted(found), key=lambda m: m.slice):
-        by_name = {m.name: m for m in held}
-        cells = [_cell(by_name.get(str(m))) for m in metrics]
-        rows.append((source.masking.aliases.get(group, group), *cells))
+    held = {str(m.name) for m in found}
+    metrics = [m for m in _ORDER if m in held]
+    by_group: dict[str, dict[str, Measurement]] = {}
+    for m in found:
+        by_group.setdefault(m.slice, {})[m.name] = m
+    attributes = of.split("*")
+    rows = [
+        (
+            _labels(source.masking.aliases.get(group, group), attributes),
+            *(_cell(figures.get(str(m))) for m in metrics),
+        )
+        for group, figures in by_group.items()
+    ]
     columns = (
-        Column("Group", width=3),
-        *(Column(metric_title(m), Kind.NUMBER, 3) for m in metrics),
+        Column(" × ".join(attributes)),
+        *(Column(metric_title(m), Kind.NUMBER) for m in metrics),
     )
-    return Table(f"By {of.replace('*', ' and ')}", columns, tuple(rows))
+    return Table(f"By {' and '.join(attributes)}", columns, tuple(rows))
 
 
-def _sorted(found: list[Measurement]) -> list[Measurement]:
-    order = list(dict.fromkeys(m.slice for m in found))
-    return sorted(found, key=lambda m: order.index(m.slice))
+def _labels(group: str, attributes: list[str]) -> str:
+    """A group by its labels alone, as ``40+ × male``: the table's head has the attributes."""
+    first, *rest = attributes
+    whole = "*".join(attributes)
+    if rest and group.startswith(f"{whole}="):  # a pool of groups of both attributes
+        return group.removeprefix(f"{whole}=")
+    label = group.removeprefix(f"{first}=")
+    for attribute in rest:
+        before, _, after = label.partition(f"*{attribute}=")
+        label = f"{before} × {after}"
+    return label
 
 
 def _cell(measured: Measurement | None) -> str:
     if measured is None:
         return "not measured"
-    parts = (shown_value(measured), shown_interval(measured), f"n={shown_count(measured.n)}")
+    n = f"n{SMALL}" if is_small(measured.n) else f"n={measured.n:,}"
+    parts = (shown_value(measured), shown_interval(measured), n)
     return " ".join(p for p in parts if p)
 
 

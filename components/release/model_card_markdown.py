@@ -10,8 +10,11 @@ import yaml
 from components.release.card_parts import Block, Column, Field, Fields, Kind, ModelCard
 
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$^=:@-])")
-"""What starts anything in Markdown, tables, mathematics, or a link that nobody wrote as one."""
+_SPECIAL = re.compile(r"[\\`*_\[\]|~$@]|(?<=[A-Za-z]):(?=//)|(?<=www)\.|^[#+=:-]", re.I)
+"""What starts anything in Markdown, tables or mathematics, or a link that nobody wrote as one."""
+
+_NUMBERED = re.compile(r"^(\d+)([.)])(?=\s|$)")
+"""What would begin a numbered list."""
 
 _PLAIN = re.compile(r"[0-9A-Za-z._:+ -]+")
 _FIELD_COLUMNS = (Column("Field"), Column("What is known"), Column("From"))
@@ -75,4 +78,5 @@ def _cell(value: str, kind: Kind) -> str:
 
 def escaped(text: str) -> str:
     """A text that Markdown shows as it is, whatever is in it."""
-    return _SPECIAL.sub(r"\\\1", text.translate(_ENTITIES))
+    shown = _SPECIAL.sub(lambda found: f"\\{found[0]}", text.translate(_ENTITIES))
+    return _NUMBERED.sub(r"\1\\\2", shown)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 REFUSED_SCHEMA = "assay-waiver-refused/v1"
 MAX_REASON = 2000
+_TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -133,8 +134,16 @@ def _check_reason(reason: str) -> None:
 
 
 def _printable(text: str) -> str:
-    """Text without control characters and what is no character at all."""
-    return "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp"))
+    """Text without control characters, line ends, halves of characters, and turns of direction.
+
+    The last make a text look like another one (CVE-2021-42574).
+    """
+    return "".join(
+        c
+        for c in text
+        if unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp")
+        and unicodedata.bidirectional(c) not in _TURNS
+    )
 
 
 def _day(text: str) -> date:
