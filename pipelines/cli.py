@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from components.contract.errors import AssayError
+from pipelines.card_cli import card
 from pipelines.check_cli import check
 from pipelines.contract_cli import contract_app
 from pipelines.json_output import print_json
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 
 app.command()(check)
+app.command()(card)
 app.command()(release)
 app.command()(releases)
 app.command()(recompute)

@@ -111,5 +111,5 @@ def other_statements(policy: Policy) -> tuple[Field, ...]:
     return tuple(
         Field(key, text, Origin.POLICY)
         for key, text in policy.model_card.items()
-        if key not in KEYS and key != PROFILE
+        if key not in KEYS and (key, text) != (PROFILE, ONC)
     )

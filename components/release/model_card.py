@@ -54,13 +54,12 @@ def build_card(run_directory: Path, profile: str | None = None) -> ModelCard:
         InputError: there is no evidence, or no such profile.
         EvidenceError: a chain is broken, or a document is not the one it is bound to.
     """
-    source = read_source(run_directory, profile)
-    if source.profile not in ("", ONC):
+    if profile not in (None, "", ONC):
+        # Only of who asks: a policy's odd choice must not keep a release from its record.
         raise InputError(
-            f"unknown profile {source.profile!r} of the model card",
-            where=str(run_directory),
-            expected=f"{ONC}, or none",
+            f"unknown profile {profile!r}", where="the model card", expected=f"{ONC}, or none"
         )
+    source = read_source(run_directory, profile)
     return ModelCard(
         title=title(source),
         status=source.run.outcome,
