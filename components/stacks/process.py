@@ -192,7 +192,11 @@ class ReleaseProcess:
             before.body["tools"],
             native=Verdict.from_json(before.body["native"]),
             measurements=tuple(Measurement.from_json(m) for m in before.body["nativeMeasurements"]),
-            facts={"continues": self.spec.continues, "head": self.origin.records()[-1].digest},
+            facts={
+                "continues": self.spec.continues,
+                "head": self.origin.records()[-1].digest,
+                "reason": self.spec.reason,
+            },
         )
         verdict = _combine(result.native, referee.verdict)
         body = self._body(stage, result, referee, verdict)

@@ -163,7 +163,11 @@ def test_a_rollback_is_a_release_with_its_own_record(tmp_path: Path) -> None:
     assert three.continues == first.spec.run_id
     assert dict(three.verdicts) == dict.fromkeys(map(str, Stage), "PASS")
     facts = gate(back)["facts"]
-    assert facts == {"continues": first.spec.run_id, "head": first.chain.records()[-1].digest}
+    assert facts == {
+        "continues": first.spec.run_id,
+        "head": first.chain.records()[-1].digest,
+        "reason": "a test",
+    }
     assert gate(back)["measurements"] == gate(first)["measurements"]
 
 
