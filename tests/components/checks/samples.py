@@ -12,8 +12,8 @@ from components.checks.measurement import Measurement
 from components.checks.release import Scored, release_measurements
 from components.checks.tallies import Groups, Tally, tally
 from components.contract.policy import (
-    Change,
     ChampionLimit,
+    Change,
     Limit,
     Metric,
     Policy,

@@ -37,6 +37,18 @@ def test_worked_by_hand() -> None:
     }
 
 
+def test_kamiran_and_calders_own_table() -> None:
+    """Knowledge and Information Systems 2012, table 1: of five men four are hired, of five women
+    two; they print the weights 0.75, 2, 1.5 and 0.67."""
+    rows = [("m", True)] * 4 + [("m", False)] + [("f", True)] * 2 + [("f", False)] * 3
+    assert reweighing(rows) == {
+        ("m", True): pytest.approx(0.75),
+        ("m", False): pytest.approx(2),
+        ("f", True): pytest.approx(1.5),
+        ("f", False): pytest.approx(0.67, abs=0.005),
+    }
+
+
 @given(st.lists(cells, max_size=40))
 def test_only_cells_with_rows_have_a_weight(rows: list[tuple[str, bool]]) -> None:
     weights = reweighing(rows)
