@@ -60,10 +60,9 @@ def evaluate(
         predictions: the file of the scores, which names them by its content.
         prefix: of the logged metrics.
     """
-    selected = (scores >= process.policy.decision_threshold).astype(np.int64)
-    spec = process.spec
+    spec, selected = process.spec, scores >= process.policy.decision_threshold
     data = PandasDataset(
-        pd.DataFrame({_LABEL: labels, _SELECTED: selected, _SCORE: scores}),
+        pd.DataFrame({_LABEL: labels == 1, _SELECTED: selected, _SCORE: scores}),
         CanonicalSource(spec.dataset, spec.dataset_version, "evaluation"),
         targets=_LABEL,
         predictions=_SELECTED,
@@ -78,7 +77,11 @@ def evaluate(
             model_type="classifier",
             evaluators="default",
             # Both classes are named: MLflow would infer them from rows that may lack one.
-            evaluator_config={"label_list": [0, 1], "pos_label": 1, "metric_prefix": prefix},
+            evaluator_config={
+                "label_list": [False, True],
+                "pos_label": True,
+                "metric_prefix": prefix,
+            },
             extra_metrics=[_metric(metric, figure) for metric, figure in OF_SCORES.items()],
         )
     return {name.removeprefix(prefix): float(value) for name, value in result.metrics.items()}

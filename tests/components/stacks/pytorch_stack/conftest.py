@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,13 @@ def lenient(document: clinic.Document) -> None:
     auc.update(at_least=0.0, min_n=1)
     for gap in gaps:
         gap.update(at_most=1.0, min_n=1)
+    document["candidates"]["penalised"] = {
+        "description": "d",
+        "protected_features": [],
+        "mitigation": "opportunity_penalty",
+        "mitigate_by": ["sex", "age"],
+        "penalty_strength": 5.0,
+    }
 
 
 def clinic_rows(people: int = 240) -> list[dict[str, str]]:
@@ -68,7 +76,10 @@ def make_process(tmp_path_factory: pytest.TempPathFactory) -> MakeProcess:
     (folder / "clinic.csv").write_text(clinic.csv_text(rows, list(rows[0])))
 
     def make(
-        candidate: str = "plain", change: clinic.Change = lenient, home: Path = home
+        candidate: str = "plain",
+        change: clinic.Change = lenient,
+        home: Path = home,
+        continues: ReleaseProcess | None = None,
     ) -> ReleaseProcess:
         contract = clinic.contract(folder, with_codes)
         policy = clinic.policy(folder, contract, change)
@@ -93,8 +104,13 @@ def make_process(tmp_path_factory: pytest.TempPathFactory) -> MakeProcess:
             environment="test",
             actor="test",
             started=utc_now(),
+            continues=continues.spec.run_id if continues else None,
+            reason="a test" if continues else None,
         )
         spec.save()
+        # Where a later run finds them that compares with this one.
+        shutil.copyfile(contract.path, spec.directory / "contract.yaml")
+        shutil.copyfile(policy.path, spec.directory / "policy.yaml")
         return ReleaseProcess(spec)
 
     return make

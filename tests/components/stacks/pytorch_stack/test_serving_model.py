@@ -143,7 +143,7 @@ def test_the_same_model_gives_the_same_bytes(model: RiskModel, exported: Path) -
 def test_another_file_than_was_recorded_is_not_opened(exported: Path, tmp_path: Path) -> None:
     digest, copy = sha256_file(exported), tmp_path / "model.onnx"
     copy.write_bytes(exported.read_bytes() + b"\x00")
-    with pytest.raises(EvidenceError, match="is not the model that was pushed"):
+    with pytest.raises(EvidenceError, match="is not the model that was recorded"):
         OnnxScorer(copy, digest)
 
 

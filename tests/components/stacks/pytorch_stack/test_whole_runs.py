@@ -13,44 +13,21 @@ import onnx
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from mlflow import MlflowClient
 from onnx import numpy_helper
 
 from components.contract.clauses import drift_clauses, drifting_columns, schema_clauses
 from components.contract.features import model_inputs
+from components.lineage.digests import sha256_file
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack import model_stages, registry
-from components.stacks.pytorch_stack.mlflow_store import open_store, registered_name
 from components.stacks.pytorch_stack.onnx_scoring import OnnxScorer, feeds
-from components.stacks.pytorch_stack.tensors import read_split
+from components.stacks.pytorch_stack.tensors import read_rows, read_split
 from pipelines import pytorch_pipeline
 from tests import clinic
 from tests.components.stacks.pytorch_stack.conftest import lenient
+from tests.components.stacks.pytorch_stack.runs import NAME, body_of, end, mlflow_run, store
 
-NAME = registered_name("clinic")
 PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".npy"}
-
-
-def end(process: ReleaseProcess) -> str:
-    """Run to the end and close."""
-    pytorch_pipeline.run(process)
-    outcome = process.close()
-    pytorch_pipeline.settle(process, outcome)
-    return outcome
-
-
-def store(process: ReleaseProcess) -> MlflowClient:
-    """MLflow's client on the run's store."""
-    return open_store(Path(process.spec.home))
-
-
-def mlflow_run(process: ReleaseProcess):
-    """The MLflow run that stands for a run."""
-    client = store(process)
-    experiment = client.get_experiment_by_name(NAME)
-    query = f"tags.`assay.run_id` = '{process.spec.run_id}'"
-    (found,) = client.search_runs([experiment.experiment_id], query)
-    return found
 
 
 def features_of(process: ReleaseProcess) -> int:
@@ -123,7 +100,10 @@ def test_a_released_run_is_the_champion(released: ReleaseProcess) -> None:
 
 def test_the_run_names_its_data_by_all_of_its_content(released: ReleaseProcess) -> None:
     inputs = {i.dataset.name: i for i in mlflow_run(released).inputs.dataset_inputs}
-    assert set(inputs) == {f"clinic-{s}" for s in ("train", "validation", "evaluation")}
+    splits = {f"clinic-{s}" for s in ("train", "validation", "evaluation")}
+    assert set(inputs) == splits | {"clinic-evaluation_scores"}
+    judged = sha256_file(released.artifacts / "native" / "predictions.parquet")
+    assert judged.startswith(inputs["clinic-evaluation_scores"].dataset.digest)
     for split in ("train", "validation", "evaluation"):
         found = inputs[f"clinic-{split}"]
         tags = {t.key: t.value for t in found.tags}
@@ -185,12 +165,6 @@ def first_release(document: clinic.Document) -> None:
     """A policy that random rows can pass and that declares that there is no baseline."""
     lenient(document)
     clinic.first_release(document)
-
-
-def body_of(process: ReleaseProcess, stage: str) -> dict[str, Any]:
-    """The record of a stage."""
-    (found,) = [r.body for r in process.chain.records() if r.stage == stage]
-    return found
 
 
 def data_gate_report(process: ReleaseProcess) -> dict[str, Any]:
@@ -317,8 +291,8 @@ def test_training_that_diverges_is_inconclusive(make_process, home: Path) -> Non
     process = make_process("plain", diverging, home)
     assert end(process) == "blocked"
     record = process.chain.records()[-2]
-    assert record.stage == "release_gate"
-    assert record.body["native"]["status"] == "INCONCLUSIVE"
+    assert record.stage == "train"
+    assert record.body["verdict"]["status"] == "INCONCLUSIVE"
 
 
 def test_nothing_pickled_and_nothing_outside_the_home(
@@ -332,14 +306,21 @@ def test_nothing_pickled_and_nothing_outside_the_home(
     assert list(elsewhere.iterdir()) == []
 
 
-def test_no_free_text_of_a_row_is_in_records_or_mlflow(
-    released: ReleaseProcess, home: Path
-) -> None:
-    """The clinic's notes are all different: none may be anywhere but in the data."""
-    canary = b"note-0."
+def test_no_row_is_in_records_or_mlflow(released: ReleaseProcess, home: Path) -> None:
+    """Neither the clinic's notes, which are all different, nor commitments, scores or features."""
+    rows = read_rows(released, "evaluation")
+    scores = pq.read_table(released.artifacts / "predictions.parquet")["score"].to_pylist()
+    canaries = [b"note-0.", *(repr(s).encode() for s in scores if len(repr(s)) > 8)]
+    for commitment in rows.rows.to_pylist():
+        canaries += [commitment, commitment.hex().encode()]
+    assert len(canaries) > 100
     for path in [p for p in home.rglob("*") if p.is_file()]:
-        if path.parts[len(home.parts)] == "datasets" or path.name.startswith("profile-"):
-            continue
-        assert canary not in path.read_bytes(), path
+        inside = path.relative_to(home).parts
+        content = path.read_bytes()
+        if inside[0] == "stores":
+            assert not [c for c in canaries if c in content], path
+        elif inside[0] != "datasets" and not path.name.startswith("profile-"):
+            assert canaries[0] not in content, path
     with sqlite3.connect(home / "stores" / "mlflow.sqlite") as database:
-        assert not any("note-0." in line for line in database.iterdump())
+        dump = "\n".join(database.iterdump())
+    assert not [c for c in canaries if c.isascii() and c.decode() in dump]

@@ -1,0 +1,227 @@
+"""What comes after a first release: a challenger beside the champion, and a way back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+from components.contract.errors import EvidenceError
+from components.stacks.process import ReleaseProcess
+from components.stacks.pytorch_stack import frameworks, release_stage
+from pipelines import pytorch_pipeline
+from tests import clinic
+from tests.components.stacks.pytorch_stack.conftest import lenient
+from tests.components.stacks.pytorch_stack.runs import (
+    NAME,
+    body_of,
+    end,
+    mlflow_run,
+    mlflow_runs,
+    store,
+)
+
+
+def against_the_champion(document: clinic.Document) -> None:
+    """Lenient limits on changes: one that MLflow cannot say, one relative, one of one group."""
+    lenient(document)
+    common = {"min_n": 1, "tested_on": "point", "grounds": "long enough to be grounds"}
+    none_yet = "long enough to be grounds"
+    document["release_gate"]["limits"] += [
+        {
+            **common, "id": "no-worse", "metric": "roc_auc", "at_least": -0.9,
+            "tested_on": "worst_bound", "champion": {"change": "absolute", "none_yet": none_yet},
+        },
+        {
+            **common, "id": "brier-share", "metric": "brier", "at_most": 5.0,
+            "champion": {"change": "relative", "none_yet": none_yet},
+        },
+        {
+            **common, "id": "women", "metric": "selection_rate", "slice": {"sex": "f"},
+            "at_least": -1.0, "champion": {"change": "absolute", "none_yet": none_yet},
+        },
+    ]  # fmt: skip
+
+
+def more_is_asked(document: clinic.Document) -> None:
+    """An improvement that no model on random labels can show, and that MLflow can say."""
+    against_the_champion(document)
+    del document["release_gate"]["limits"][3:]
+    document["release_gate"]["limits"].append(
+        {
+            "id": "better", "metric": "roc_auc", "at_least": 0.5, "min_n": 1, "tested_on": "point",
+            "grounds": "long enough to be grounds", "champion": {"change": "absolute"},
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home of these runs' own."""
+    return tmp_path_factory.mktemp("later_home")
+
+
+@pytest.fixture(scope="module")
+def first(make_process, home: Path) -> ReleaseProcess:
+    """The first release."""
+    process = make_process("fair", against_the_champion, home)
+    assert end(process) == "released"
+    return process
+
+
+@pytest.fixture(scope="module")
+def challenger(make_process, home: Path, first: ReleaseProcess) -> ReleaseProcess:
+    """A second release, of a model trained with the penalty, which was held against the first."""
+    process = make_process("penalised", against_the_champion, home)
+    assert end(process) == "released"
+    return process
+
+
+@pytest.fixture(scope="module")
+def beaten(make_process, home: Path, challenger: ReleaseProcess) -> ReleaseProcess:
+    """A run that is not better than the champion, though asked to be."""
+    process = make_process("plain", more_is_asked, home)
+    assert end(process) == "blocked"
+    return process
+
+
+@pytest.fixture(scope="module")
+def back(make_process, home: Path, first: ReleaseProcess, beaten: ReleaseProcess) -> ReleaseProcess:
+    """The way back to the first model, by a run that trains nothing."""
+    process = make_process("fair", against_the_champion, home, continues=first)
+    assert end(process) == "released"
+    return process
+
+
+def native_findings(process: ReleaseProcess) -> dict[str, dict[str, Any]]:
+    """What the native tools found at the release gate, by rule."""
+    return {f["rule"]: f for f in body_of(process, "release_gate")["native"]["findings"]}
+
+
+def figures(measurements: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
+    """Values of recorded measurements that are numbers."""
+    return {
+        (m["name"], m["slice"]): float(m["value"]) for m in measurements if m["value"] is not None
+    }
+
+
+def test_a_first_model_passes_on_declared_grounds_and_nothing_is_compared(first) -> None:
+    assert native_findings(first)["limit:no-worse"]["status"] == "PASS"
+    assert "champion_predictions" not in body_of(first, "release_gate")["outputs"]
+    assert "champion_roc_auc" not in mlflow_run(first).data.metrics
+
+
+def test_the_champion_is_scored_and_compared(first, challenger) -> None:
+    body = body_of(challenger, "release_gate")
+    assert body["champion"]["run"] == first.spec.run_id
+    assert "champion_predictions" in body["outputs"]
+    native, referee = figures(body["nativeMeasurements"]), figures(body["measurements"])
+    changed = {
+        ("absolute change of roc_auc", "overall"),
+        ("relative change of brier", "overall"),
+        ("absolute change of selection_rate", "sex=f"),
+    }
+    assert changed <= set(native)
+    assert native == pytest.approx(referee, abs=1e-9, nan_ok=True)
+    before = figures(body_of(first, "release_gate")["nativeMeasurements"])
+    assert native["absolute change of roc_auc", "overall"] == pytest.approx(
+        native["roc_auc", "overall"] - before["roc_auc", "overall"]
+    )
+    assert native["absolute change of roc_auc", "overall"] != 0.0
+    metrics = mlflow_run(challenger).data.metrics
+    assert metrics["champion_roc_auc"] == pytest.approx(before["roc_auc", "overall"])
+    report = json.loads((challenger.artifacts / "native" / "release-gate.json").read_bytes())
+    assert figures(report["champion"]) == pytest.approx(before, nan_ok=True)
+
+
+def test_groups_of_the_penalty_never_reach_the_model(challenger) -> None:
+    graph = onnx.load(challenger.artifacts / "native" / "model.onnx").graph
+    assert not {"sex", "age", "under_40"} & {i.name for i in graph.input}
+    assert mlflow_run(challenger).data.params["penalty_strength"] == "5.0"
+
+
+def test_a_model_that_is_not_better_is_blocked(challenger, beaten) -> None:
+    found = native_findings(beaten)
+    assert {r for r, f in found.items() if f["status"] != "PASS"} == {"limit:better"}
+    assert found["limit:better"]["status"] == "FAIL"
+    assert "otherwise" not in found["limit:better"]["reason"]
+    champion = store(beaten).get_model_version_by_alias(NAME, "champion")
+    assert champion.tags["assay.run_id"] == challenger.spec.run_id
+
+
+def test_another_file_than_the_champions_is_not_scored(make_process, home: Path, beaten) -> None:
+    process = make_process("fair", against_the_champion, home)
+    champion = process.champion_run
+    model = champion.spec.origin / "artifacts" / "native" / "model.onnx"
+    content = model.read_bytes()
+    try:
+        model.write_bytes(content + b"\x00")
+        with pytest.raises(EvidenceError, match="is not the model that was recorded"):
+            release_stage._champion(process)
+        model.unlink()
+        with pytest.raises(EvidenceError, match="is not there"):
+            release_stage._champion(process)
+    finally:
+        model.write_bytes(content)
+
+
+def test_a_way_back_is_a_version_of_its_own_and_the_champion(first, challenger, back) -> None:
+    client = store(back)
+    version = client.get_model_version_by_alias(NAME, "champion")
+    versions = {v.tags["assay.run_id"]: v for v in client.search_model_versions(f"name='{NAME}'")}
+    assert version.tags["assay.run_id"] == back.spec.run_id
+    assert len(versions) == 3
+    original = versions[first.spec.run_id]
+    assert version.version != original.version
+    assert version.tags["assay.sha256"] == original.tags["assay.sha256"]
+    assert version.tags["assay.continues"] == first.spec.run_id
+    assert (version.tags["assay.kind"], version.tags["assay.release"]) == ("rollback", "3")
+    assert original.tags["assay.kind"] == "release"
+    run = mlflow_run(back)
+    assert run.info.run_id != mlflow_run(first).info.run_id
+    assert run.data.tags["assay.continues"] == first.spec.run_id
+    assert (run.info.status, run.data.tags["assay.outcome"]) == ("FINISHED", "released")
+
+
+def test_a_way_back_is_served_and_judged_as_it_was(first, back) -> None:
+    assert [r.stage for r in back.chain.records()] == ["release_gate", "push", "score", "close"]
+    pushed, trained = body_of(back, "push"), body_of(first, "train")
+    assert pushed["outputs"]["serving_model"]["sha256"] == trained["outputs"]["model"]["sha256"]
+    assert body_of(back, "score")["verdict"]["status"] == "PASS"
+    before = body_of(first, "release_gate")["nativeMeasurements"]
+    assert body_of(back, "release_gate")["nativeMeasurements"] == before
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "transform/inputs.json"])
+def test_what_training_left_must_be_there_unchanged(
+    make_process, home: Path, first, back, name: str
+) -> None:
+    process = make_process("fair", against_the_champion, home, continues=first)
+    path = first.artifacts / "native" / name
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content + b"\n")
+        with pytest.raises(EvidenceError, match=f"is not what stage .* of {first.spec.run_id}"):
+            pytorch_pipeline.release(process)
+    finally:
+        path.write_bytes(content)
+    run = mlflow_run(process)
+    assert (run.info.status, run.data.tags["assay.outcome"]) == ("FAILED", "interrupted")
+    champion = store(process).get_model_version_by_alias(NAME, "champion")
+    assert champion.tags["assay.run_id"] == back.spec.run_id
+
+
+def test_a_closed_gate_stays_closed_and_starts_no_framework(
+    make_process, home: Path, beaten, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started() -> None:
+        raise AssertionError("a framework was started")
+
+    process = make_process("plain", more_is_asked, home, continues=beaten)
+    monkeypatch.setattr(frameworks, "start", started)
+    assert end(process) == "blocked"
+    assert [r.stage for r in process.chain.records()] == ["release_gate", "close"]
+    assert mlflow_runs(process) == []
