@@ -9,6 +9,8 @@ import pytest
 
 from components.contract.errors import EvidenceError, InputError
 from components.release.run_summary import NOT_RUN, RunSummary, as_json, summarise
+from tests import seeded
+from tests.carded_runs import Cards
 
 
 def test_a_blocked_and_a_released_run(runs: list[RunSummary]) -> None:
@@ -62,3 +64,19 @@ def test_an_edited_record_is_found(runs: list[RunSummary], tmp_path: Path) -> No
     path.write_bytes(path.read_bytes().replace(b'"FAIL"', b'"PASS"'))
     with pytest.raises(EvidenceError, match="0007-close.json: previous"):
         summarise(copy)
+
+
+def test_a_waived_release_takes_over_the_stages_of_the_run_that_trained(tmp_path: Path) -> None:
+    cards = Cards(tmp_path)
+    blocked = cards.run(seeded.biased)
+    cards.waive(blocked, "Men are called by a nurse meanwhile.")
+    summary = summarise(cards.again(blocked, seeded.biased).spec.directory)
+    assert (summary.outcome, summary.waived) == ("released", True)
+    assert summary.continues == blocked.spec.run_id
+    runs = {s.stage: s.run for s in summary.stages}
+    assert (runs["train"], runs["release_gate"]) == (blocked.spec.run_id, "")
+    own = [s.seconds for s in summary.stages if not s.run]
+    assert len(own) == 3
+    assert summary.seconds == sum(own)
+    document = as_json(summary)
+    assert (document["waived"], document["continues"]) == (True, blocked.spec.run_id)
