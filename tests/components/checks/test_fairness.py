@@ -135,6 +135,18 @@ def test_a_ratios_interval_is_the_published_formula(seed: int, confidence: float
     assert found.high == pytest.approx(min(high, 1.0), abs=1e-12)
 
 
+def test_the_truth_may_be_the_other_way_round() -> None:
+    """Two of three against 50 of 100: the three may well be the ones who are worse off."""
+    one, other = (50, 100), (2, 3)
+    low, high = _mover_r_by_the_book(one, other, 0.95)
+    turned = _mover_r_by_the_book(other, one, 0.95)
+    assert (1 / turned[1], 1 / turned[0]) == pytest.approx((low, high))
+    assert _compare(RATIO, one, other).low == pytest.approx(turned[0])
+    assert turned[0] < low
+    difference = _compare(DIFFERENCE, (0, 10), (0, 20))
+    assert difference.high == pytest.approx(0.2775, abs=5e-5)
+
+
 @pytest.mark.parametrize("metric", [DIFFERENCE, RATIO])
 @pytest.mark.parametrize(
     "groups",
@@ -210,7 +222,8 @@ def test_a_ratio_of_nothing_to_nothing_is_no_number() -> None:
     found = _compare(RATIO, (0, 10), (0, 20))
     assert math.isnan(found.value)
     assert (found.low, found.high, found.n) == (None, None, 10)
-    assert _compare(RATIO, (0, 10), (1, 20)).value == 0
+    found = _compare(RATIO, (0, 10), (5, 20))
+    assert (found.value, found.low) == (0, 0)
 
 
 def test_a_ratio_of_nothing_to_something_has_an_interval() -> None:
@@ -224,6 +237,7 @@ def test_a_rate_without_cases_is_no_number(metric: Metric) -> None:
     (found,) = rates({metric: Proportion(0, 0)}, 0.95)
     assert math.isnan(found.value)
     assert (found.n, found.low, found.high) == (0, None, None)
+    assert math.isnan(Proportion(0, 0).value)
 
 
 def test_rates_are_what_they_are_called() -> None:
