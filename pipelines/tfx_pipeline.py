@@ -9,6 +9,12 @@ from typing import Any
 
 from components.stacks.process import ReleaseProcess
 from components.stacks.stages import Stage
+from pipelines.tfx_release_pipeline import (
+    build_release_pipeline,
+    is_open,
+    pipeline_of,
+    push_and_score,
+)
 
 _ROOM = "components.stacks.tfx_stack"
 
@@ -24,17 +30,17 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
         beam_args: Beam options; the in-process runner with one worker where there are none.
     """
     from components.stacks.tfx_stack import local_run, native_records
+    from components.stacks.tfx_stack import scoring_nodes as scoring
     from components.stacks.tfx_stack import stage_nodes as stage
     from components.stacks.tfx_stack import vocabulary as tfx
-    from components.stacks.tfx_stack.beam_options import beam_options
     from components.stacks.tfx_stack.contract_to_tfmd import compile_drift
-    from components.stacks.tfx_stack.evaluation_config import compile_evaluation
     from components.stacks.tfx_stack.parquet_example_gen import (
         BASELINE,
         CURRENT,
         ParquetExampleGen,
     )
     from components.stacks.tfx_stack.preprocessing import transform_settings
+    from components.stacks.tfx_stack.release_stage import evaluation_config
     from components.stacks.tfx_stack.statistics_options import statistics_options
 
     run = str(process.spec.directory)
@@ -45,7 +51,7 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
     ingest = stage.IngestStage(examples=examples, run_directory=run)
     nodes = [example_gen, ingest]
 
-    with tfx.Cond(_is_open(ingest)):
+    with tfx.Cond(is_open(ingest)):
         schema = tfx.Importer(
             source_uri=str(native / local_run.CONTRACT_SCHEMA),
             artifact_type=tfx.Schema,
@@ -78,7 +84,7 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
         data_gate.add_upstream_node(statistics)
         nodes += [schema, statistics_gen, statistics, example_validator, drift_validator, data_gate]
 
-        with tfx.Cond(_is_open(data_gate)):
+        with tfx.Cond(is_open(data_gate)):
             # What a model may look at when it scores: its inputs, no label, no group, no person.
             input_schema = tfx.Importer(
                 source_uri=str(native / local_run.INPUT_SCHEMA),
@@ -102,7 +108,7 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
             )
             nodes += [input_schema, transform, transform_stage]
 
-            with tfx.Cond(_is_open(transform_stage)):
+            with tfx.Cond(is_open(transform_stage)):
                 trainer = tfx.Trainer(
                     run_fn=f"{_ROOM}.training.run_fn",
                     examples=examples,
@@ -112,7 +118,9 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
                     custom_config={"run_directory": run},
                 )
                 model = trainer.outputs["model"]
-                scores = stage.TrainedModelScores(model=model, examples=examples, run_directory=run)
+                scores = scoring.TrainedModelScores(
+                    model=model, examples=examples, run_directory=run
+                )
                 train = stage.TrainStage(
                     model=model,
                     model_run=trainer.outputs["model_run"],
@@ -123,62 +131,43 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
 
                 # TFMA breaks down on a score that is no number, and quotes the row: a model that
                 # diverged is blocked before it gets there.
-                with tfx.Cond(_is_open(train)):
+                with tfx.Cond(is_open(train)):
+                    champion, champion_nodes = _champion(process, examples)
                     evaluator = tfx.Evaluator(
                         examples=examples,
                         model=model,
-                        eval_config=compile_evaluation(process.contract, process.policy),
+                        baseline_model=champion.get("model"),
+                        eval_config=evaluation_config(process),
                         example_splits=["evaluation"],
                     )
                     release_gate = stage.ReleaseGate(
                         evaluation=evaluator.outputs["evaluation"],
                         scores=scores.outputs["scores"],
                         model=model,
+                        champion_scores=champion.get("scores"),
                         run_directory=run,
                     )
-                    nodes += [evaluator, release_gate]
+                    nodes += [*champion_nodes, evaluator, release_gate]
 
-                    with tfx.Cond(_is_open(release_gate)):
-                        pusher = tfx.Pusher(
-                            model=model,
-                            model_blessing=release_gate.outputs["blessing"],
-                            push_destination=tfx.PushDestination(
-                                filesystem=tfx.PushDestination.Filesystem(
-                                    base_directory=str(_serving_directory(process))
-                                )
-                            ),
-                        )
-                        pushed = pusher.outputs["pushed_model"]
-                        push = stage.PushStage(pushed_model=pushed, run_directory=run)
-                        nodes += [pusher, push]
+                    with tfx.Cond(is_open(release_gate)):
+                        blessing = release_gate.outputs["blessing"]
+                        nodes += push_and_score(process, model, blessing, examples)
 
-                        with tfx.Cond(_is_open(push)):
-                            served = stage.PushedModelScores(
-                                pushed_model=pushed, examples=examples, run_directory=run
-                            )
-                            score = stage.ScoreStage(
-                                pushed_model=pushed,
-                                scores=served.outputs["scores"],
-                                run_directory=run,
-                            )
-                            nodes += [served, score]
-
-    return tfx.Pipeline(
-        pipeline_name=f"assay_{process.spec.dataset}",
-        pipeline_root=str(native),
-        components=nodes,
-        enable_cache=False,
-        metadata_connection_config=native_records.connection(Path(process.spec.home)),
-        beam_pipeline_args=beam_options(beam_args),
-    )
+    return pipeline_of(process, nodes, beam_args)
 
 
-def _is_open(stage: Any) -> Any:
-    return stage.outputs["record"].future()[0].property("is_open") == 1
+def _champion(process: ReleaseProcess, examples: Any) -> tuple[dict[str, Any], list[Any]]:
+    """The champion's model and scores, where the policy limits a change against it, and the nodes
+    that they come from; nothing where it does not."""
+    from components.stacks.tfx_stack import scoring_nodes as scoring
 
-
-def _serving_directory(process: ReleaseProcess) -> Path:
-    return Path(process.spec.home) / "serving" / process.spec.dataset / "tfx"
+    if process.champion_run is None:
+        return {}, []
+    run = str(process.spec.directory)
+    fetched = scoring.ChampionModel(run_directory=run)
+    model = fetched.outputs["model"]
+    scored = scoring.ChampionScores(model=model, examples=examples, run_directory=run)
+    return {"model": model, "scores": scored.outputs["scores"]}, [fetched, scored]
 
 
 def run(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) -> None:
@@ -200,6 +189,33 @@ def run(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) -> None:
         local_run.write_schemas(process)
         try:
             local_run.run_locally(build_pipeline(process, beam_args=beam_args), process)
+        finally:
+            native_records.stamp_run(process)
+
+
+def release(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) -> None:
+    """The last stages of a run that releases what another run trained; none if its gate is closed.
+
+    The gate is judged again from stored scores, which takes no framework.
+
+    Args:
+        process: the run, with no stage recorded yet.
+        beam_args: Beam options, passed through to every Beam pipeline.
+
+    Raises:
+        EvidenceError: what was judged is not there any more, or not the same.
+    """
+    if not process.rejudge():
+        return
+    from components.stacks.tfx_stack.quiet_start import prepare_environment, quiet
+
+    prepare_environment()
+    with quiet():
+        from components.stacks.tfx_stack import local_run, native_records
+
+        pipeline = build_release_pipeline(process, beam_args=beam_args)
+        try:
+            local_run.run_locally(pipeline, process)
         finally:
             native_records.stamp_run(process)
 

@@ -77,13 +77,10 @@ def average_precision(ranked: Ranked, confidence: float, where: Slice = EVERYBOD
     """Average precision: precision at each different score, weighted by the recall it adds.
 
     The step-wise sum of scikit-learn's ``average_precision_score``, without interpolation; the
-    share of positives is chance, 1 is perfect. The interval is the logit interval of Boyd, Eng and
-    Page (ECML PKDD, 2013): ``logit(AP) ± z / sqrt(m AP (1 - AP))`` with m positives. NaN without
-    positives or with a score that is no number in [0, 1]. ``n`` is the number of positives.
+    share of positives is chance, 1 is perfect. The interval is that of
+    ``average_precision_interval``. NaN without positives or with a score that is no number in
+    [0, 1]. ``n`` is the number of positives.
     """
-    from scipy.special import expit, logit
-    from scipy.stats import norm
-
     p, both = ranked.positives, ranked.positives + ranked.negatives
     m = int(p.sum())
     if m == 0:
@@ -91,11 +88,25 @@ def average_precision(ranked: Ranked, confidence: float, where: Slice = EVERYBOD
     caught = m - np.cumsum(p) + p
     flagged = both.sum() - np.cumsum(both) + both
     value = float((p * caught / flagged).sum() / m)
-    if not 0 < value < 1:
-        return _measured(Metric.AVERAGE_PRECISION, value, m, where)
-    half = float(norm.ppf((1 + confidence) / 2)) / math.sqrt(m * value * (1 - value))
-    low, high = (float(expit(logit(value) + side * half)) for side in (-1, 1))
+    low, high = average_precision_interval(value, m, confidence)
     return _measured(Metric.AVERAGE_PRECISION, value, m, where, low, high)
+
+
+def average_precision_interval(
+    value: float, positives: int, confidence: float
+) -> tuple[float | None, float | None]:
+    """Logit interval of Boyd, Eng and Page (ECML PKDD, 2013), which needs no scores.
+
+    ``logit(AP) ± z / sqrt(m AP (1 - AP))`` with m positives. There is none at 0 and at 1.
+    """
+    from scipy.special import expit, logit
+    from scipy.stats import norm
+
+    if not 0 < value < 1:
+        return None, None
+    half = float(norm.ppf((1 + confidence) / 2)) / math.sqrt(positives * value * (1 - value))
+    low, high = (float(expit(logit(value) + side * half)) for side in (-1, 1))
+    return low, high
 
 
 def _measured(

@@ -53,7 +53,8 @@ def stamp_run(process: ReleaseProcess) -> None:
     """Put digests on everything that the run left in MLMD: its context, artifacts, executions.
 
     Stock components know nothing of content digests, so their artifacts are stamped when the
-    pipeline has ended: ``assay_sha256`` names what lies under the artifact's address.
+    pipeline has ended: ``assay_sha256`` names what lies under the artifact's address. Artifacts of
+    another run that this one used stay as they are.
     """
     from ml_metadata import metadata_store
 
@@ -62,7 +63,11 @@ def stamp_run(process: ReleaseProcess) -> None:
     if context is None:
         return
     bound = run_properties(process)
-    artifacts = store.get_artifacts_by_context(context.id)
+    artifacts = [
+        a
+        for a in store.get_artifacts_by_context(context.id)
+        if a.custom_properties["assay_run"].string_value in ("", process.spec.run_id)
+    ]
     executions = store.get_executions_by_context(context.id)
     for record in (context, *artifacts, *executions):
         for name, value in bound.items():

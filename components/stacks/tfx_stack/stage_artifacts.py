@@ -26,6 +26,9 @@ class StageRecord(Artifact):
 
 
 Scores = standard_artifacts.InferenceResult
+PUSHED_DESTINATION = "pushed_destination"
+"""The custom property in which Pusher says where it put the model."""
+
 SCORES_FILE, FEATURES_FILE = "scores.parquet", "features.parquet"
 
 

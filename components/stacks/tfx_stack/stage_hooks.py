@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from components.checks.gates import finite_scores
-from components.checks.measurement import Measurement, conclude
+from components.checks.measurement import conclude
+from components.checks.release import finite_scores
 from components.contract.errors import ProcessError
 from components.datasets.canonical import SPLITS
 from components.lineage.digests import sha256_tree
 from components.stacks.process import ReleaseProcess
 from components.stacks.stages import StageResult
+from components.stacks.tfx_stack.recorded_artifacts import location_of, serving_directory
 
 EVALUATION = "evaluation"
 
@@ -41,7 +42,9 @@ def ingest_result(process: ReleaseProcess, examples_uri: str) -> StageResult:
 
     rows = write_rows(examples_uri, list(SPLITS), native_file(process, "rows.parquet"))
     return StageResult(
-        {"rows": rows, "examples": Path(examples_uri)}, tools("apache-beam", "tfx-bsl")
+        {"rows": rows, "examples": Path(examples_uri)},
+        tools("apache-beam", "tfx-bsl"),
+        facts={"location": location_of(Path(examples_uri), Path(process.spec.home))},
     )
 
 
@@ -123,54 +126,13 @@ def train_result(
         },
         tools("tensorflow", "keras", "tensorflow-transform"),
         native=conclude([finite_scores(scores)]),
-        facts={"seed": training.seed, "epochs": training.epochs, "checkpoints": len(kept)},
+        facts={
+            "seed": training.seed,
+            "epochs": training.epochs,
+            "checkpoints": len(kept),
+            "location": location_of(Path(model_uri), Path(process.spec.home)),
+        },
     )
-
-
-def serving_directory(model_uri: str) -> Path:
-    """Where TFX keeps the serving format of a Model artifact."""
-    from tfx.utils import path_utils
-
-    return Path(path_utils.serving_model_path(model_uri))
-
-
-def release_gate_result(
-    process: ReleaseProcess, evaluation_uri: str, predictions: Path, features: Path
-) -> StageResult:
-    """TFMA's figures and verdict; scores and features of the exported model that TFMA judged."""
-    import tensorflow_model_analysis as tfma
-
-    from components.stacks.tfx_stack import evaluation_results as results
-
-    slices = results.read_slices(evaluation_uri)
-    found: tuple[Measurement, ...] = results.measurements(slices, process.contract, process.policy)
-    validated = any(Path(evaluation_uri).glob("validations*"))
-    verdict = results.native_verdict(
-        found,
-        slices,
-        evaluation_groups(process),
-        tfma.load_validation_result(evaluation_uri) if validated else None,
-        process.policy,
-    )
-    return StageResult(
-        {"predictions": predictions, "features": features, "report": Path(evaluation_uri)},
-        tools("tensorflow-model-analysis", "apache-beam", "tensorflow"),
-        native=verdict,
-        measurements=found,
-    )
-
-
-def evaluation_groups(process: ReleaseProcess) -> dict[str, set[str]]:
-    """For each group column, the groups that the evaluation rows hold."""
-    from components.checks.measurement import MISSING
-
-    columns = [c.group_column for c in process.contract.protected]
-    groups: dict[str, set[str]] = {c: set() for c in columns}
-    for file in process.dataset.files(split=EVALUATION):
-        table = pq.read_table(file, columns=columns)
-        for name in columns:
-            groups[name] |= {MISSING if g is None else g for g in set(table[name].to_pylist())}
-    return groups
 
 
 def push_result(process: ReleaseProcess, destination: str) -> StageResult:
@@ -182,16 +144,12 @@ def push_result(process: ReleaseProcess, destination: str) -> StageResult:
     pushed = Path(destination)
     if not destination or not pushed.is_dir():
         raise ProcessError("the release gate is open, but Pusher pushed nothing")
-    location = _relative(pushed, Path(process.spec.home))
+    location = location_of(pushed, Path(process.spec.home))
     return StageResult(
         {"serving_model": pushed},
         tools(),
         facts={"model": sha256_tree(pushed), "location": location},
     )
-
-
-def _relative(path: Path, home: Path) -> str:
-    return path.resolve().relative_to(home.resolve()).as_posix()
 
 
 def score_result(process: ReleaseProcess, destination: str, predictions: Path) -> StageResult:
@@ -202,6 +160,6 @@ def score_result(process: ReleaseProcess, destination: str, predictions: Path) -
         tools("tensorflow"),
         facts={
             "model": sha256_tree(pushed),
-            "location": _relative(pushed, Path(process.spec.home)),
+            "location": location_of(pushed, Path(process.spec.home)),
         },
     )

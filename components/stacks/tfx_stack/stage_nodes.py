@@ -1,4 +1,4 @@
-"""The pipeline's nodes that record a stage, and the node that scores.
+"""The pipeline's nodes that record a stage, or bless a model.
 
 Each opens the run from its directory, so that a node may run in another process or container, and
 writes the stage's outcome on a ``StageRecord`` that the pipeline's conditionals look at.
@@ -28,15 +28,13 @@ from components.stacks.stages import Stage
 from components.stacks.tfx_stack import stage_hooks
 from components.stacks.tfx_stack.native_records import note_content
 from components.stacks.tfx_stack.stage_artifacts import (
+    PUSHED_DESTINATION,
     Scores,
     StageRecord,
     features_file,
     run_stage,
     scores_file,
 )
-
-PUSHED_DESTINATION = "pushed_destination"
-"""The custom property in which Pusher says where it put the model."""
 
 
 @component
@@ -123,22 +121,6 @@ def TrainStage(
 
 
 @component
-def TrainedModelScores(
-    model: InputArtifact[Model],
-    examples: InputArtifact[Examples],
-    scores: OutputArtifact[Scores],
-    run_directory: Parameter[str],
-) -> None:
-    """Score the raw evaluation rows with the model that training exported; keep its features."""
-    from components.stacks.tfx_stack.serving import write_served_features
-
-    directory = str(stage_hooks.serving_directory(model.uri))
-    target = features_file(scores.uri)
-    write_served_features(directory, examples.uri, stage_hooks.EVALUATION, target)
-    _score(directory, examples.uri, scores, run_directory)
-
-
-@component
 def ReleaseGate(
     evaluation: InputArtifact[ModelEvaluation],
     scores: InputArtifact[Scores],
@@ -146,20 +128,39 @@ def ReleaseGate(
     record: OutputArtifact[StageRecord],
     blessing: OutputArtifact[ModelBlessing],
     run_directory: Parameter[str],
+    champion_scores: InputArtifact[Scores] = None,  # type: ignore[assignment]
 ) -> None:
     """Record ``release_gate``; bless the model where TFMA and the referee both pass it.
 
     Evaluator writes a blessing of its own. Pusher is not wired to that one: it knows nothing of
-    gaps between groups, nor of the referee.
+    what TFMA's thresholds cannot say, nor of the referee.
     """
+    from components.stacks.tfx_stack.release_stage import release_gate_result
+
     process = ReleaseProcess.open(Path(run_directory))
     predictions, features = scores_file(scores.uri), features_file(scores.uri)
+    champion = scores_file(champion_scores.uri) if champion_scores else None
     blessed = run_stage(
         process,
         Stage.RELEASE_GATE,
-        lambda: stage_hooks.release_gate_result(process, evaluation.uri, predictions, features),
+        lambda: release_gate_result(process, evaluation.uri, predictions, features, champion),
         record,
     )
+    _bless(blessing, model, blessed, process)
+
+
+@component
+def RejudgedBlessing(
+    model: InputArtifact[Model],
+    blessing: OutputArtifact[ModelBlessing],
+    run_directory: Parameter[str],
+) -> None:
+    """Bless the model of another run where this run's gate, judged again, is open."""
+    process = ReleaseProcess.open(Path(run_directory))
+    _bless(blessing, model, process.next_stage() is Stage.PUSH, process)
+
+
+def _bless(blessing: ModelBlessing, model: Model, blessed: bool, process: ReleaseProcess) -> None:
     fileio.makedirs(blessing.uri)
     (Path(blessing.uri) / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
     blessing.set_int_custom_property("blessed", int(blessed))
@@ -185,18 +186,6 @@ def PushStage(
 
 
 @component
-def PushedModelScores(
-    pushed_model: InputArtifact[PushedModel],
-    examples: InputArtifact[Examples],
-    scores: OutputArtifact[Scores],
-    run_directory: Parameter[str],
-) -> None:
-    """Score the raw evaluation rows with the model that Pusher left at its destination."""
-    destination = pushed_model.get_string_custom_property(PUSHED_DESTINATION)
-    _score(destination, examples.uri, scores, run_directory)
-
-
-@component
 def ScoreStage(
     pushed_model: InputArtifact[PushedModel],
     scores: InputArtifact[Scores],
@@ -213,12 +202,3 @@ def ScoreStage(
         lambda: stage_hooks.score_result(process, destination, predictions),
         record,
     )
-
-
-def _score(model_directory: str, examples_uri: str, scores: Scores, run_directory: str) -> None:
-    from components.stacks.tfx_stack.serving import write_served_scores
-
-    process = ReleaseProcess.open(Path(run_directory))
-    target = scores_file(scores.uri)
-    write_served_scores(model_directory, examples_uri, stage_hooks.EVALUATION, target)
-    note_content(scores, process)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.contract.policy import Training
+from components.stacks.mitigation import TrainingGroups, group_columns, training_groups
 from components.stacks.process import ReleaseProcess
 from components.stacks.tfx_stack.example_columns import LABEL_FEATURE
 from components.stacks.tfx_stack.example_records import serialized_batches
@@ -24,7 +25,7 @@ from components.stacks.tfx_stack.serving import (
     export,
     write_trained_scores,
 )
-from components.stacks.weights import group_columns, group_keys, training_weights
+from components.stacks.tfx_stack.training_loss import LabelAUC, packed, training_loss
 
 CHECKPOINTS = "checkpoints"
 TRAINED_SCORES = "trained-scores.parquet"
@@ -37,10 +38,14 @@ _EPSILON = 1e-8
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One split, ready to train on: features (n, width), labels (n,) and weights (n,)."""
+    """One split, ready to train on.
+
+    ``features`` has shape (n, width), ``targets`` (n, 1 + groups) as from ``packed``, and
+    ``weights`` (n,).
+    """
 
     features: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.float32]
+    targets: npt.NDArray[np.float32]
     weights: npt.NDArray[np.float32]
 
 
@@ -50,11 +55,12 @@ def run_fn(fn_args: Any) -> None:
     training = process.policy.training
     keras.utils.set_random_seed(training.seed)
     to_features = RawToFeatures(fn_args.transform_graph_path, input_columns(process))
-    train, validation = (
-        load_rows(process, to_features, patterns)
-        for patterns in (fn_args.train_files, fn_args.eval_files)
-    )
-    network = build_network(train.features.shape[1], training)
+    groups = training_groups(process.dataset, process.contract, process.candidate)
+    train = load_rows(process, to_features, fn_args.train_files, groups)
+    # Validation rows are watched as they are: the mitigation is of training.
+    validation = load_rows(process, to_features, fn_args.eval_files, TrainingGroups({}, {}))
+    strength = process.candidate.penalty_strength
+    network = build_network(train.features.shape[1], training, strength)
     fit(network, train, validation, training, Path(fn_args.model_run_dir))
     # Before the export, so that what is kept of training owes nothing to what will be served.
     scores = Path(fn_args.model_run_dir) / TRAINED_SCORES
@@ -67,7 +73,12 @@ def _examples_uri(fn_args: Any) -> str:
     return str(Path(fn_args.train_files[0]).parent.parent)
 
 
-def load_rows(process: ReleaseProcess, to_features: RawToFeatures, patterns: Sequence[str]) -> Rows:
+def load_rows(
+    process: ReleaseProcess,
+    to_features: RawToFeatures,
+    patterns: Sequence[str],
+    mitigation: TrainingGroups,
+) -> Rows:
     """Read raw examples, in file order, through the very graph that the serving model applies."""
     files = sorted(f for pattern in patterns for f in tf.io.gfile.glob(pattern))
     names = group_columns(process.contract, process.candidate)
@@ -79,23 +90,14 @@ def load_rows(process: ReleaseProcess, to_features: RawToFeatures, patterns: Seq
         parsed.append(tf.io.parse_example(serialized, spec))
     labels = np.concatenate([p[LABEL_FEATURE].numpy() for p in parsed]) == 1
     groups = {g: [v.decode() for p in parsed for v in p[g].numpy()] for g in names}
-    weights = _weights(process, groups, labels)
-    return Rows(np.concatenate(features), labels.astype(np.float32), weights)
+    return Rows(
+        np.concatenate(features),
+        packed(labels.astype(np.float32), mitigation.members(groups, len(labels))),
+        mitigation.row_weights(groups, labels.tolist()),
+    )
 
 
-def _weights(
-    process: ReleaseProcess, groups: dict[str, list[str]], labels: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.float32]:
-    """Each row's training weight; a cell that no training row falls in counts once."""
-    cells = training_weights(process.dataset, process.contract, process.candidate)
-    if cells is None:
-        return np.ones(len(labels), np.float32)
-    keys = group_keys(groups)
-    found = [cells.get((k, bool(v)), 1.0) for k, v in zip(keys, labels, strict=True)]
-    return np.array(found, np.float32)
-
-
-def build_network(width: int, training: Training) -> keras.Model:
+def build_network(width: int, training: Training, penalty_strength: float = 0.0) -> keras.Model:
     """The policy's network, compiled: ReLU layers with dropout, one sigmoid at the end.
 
     First weights and the optimiser's epsilon are as in PyTorch, so that the two stacks start alike.
@@ -112,8 +114,8 @@ def build_network(width: int, training: Training) -> keras.Model:
             weight_decay=training.weight_decay,
             epsilon=_EPSILON,
         ),
-        loss="binary_crossentropy",
-        weighted_metrics=[keras.metrics.AUC(name="auc")],
+        loss=training_loss(penalty_strength),
+        weighted_metrics=[LabelAUC(name="auc")],
         # Many steps a call: the arithmetic is the same, the cost of calling is not.
         steps_per_execution=_STEPS_A_CALL,
         jit_compile=False,
@@ -139,9 +141,9 @@ def fit(
     checkpoints.mkdir(parents=True, exist_ok=True)
     network.fit(
         train.features,
-        train.labels,
+        train.targets,
         sample_weight=train.weights,
-        validation_data=(validation.features, validation.labels, validation.weights),
+        validation_data=(validation.features, validation.targets, validation.weights),
         batch_size=training.batch_size,
         epochs=training.epochs,
         shuffle=True,

@@ -21,7 +21,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.proto.pusher_pb2 import PushDestination
 from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs
 from tfx.proto.transform_pb2 import SplitsConfig
-from tfx.types.standard_artifacts import Schema
+from tfx.types.standard_artifacts import Examples, Model, Schema
 
 __all__ = [
     "Cond",
@@ -29,7 +29,9 @@ __all__ = [
     "EvalArgs",
     "Evaluator",
     "ExampleValidator",
+    "Examples",
     "Importer",
+    "Model",
     "Pipeline",
     "PushDestination",
     "Pusher",

@@ -1,0 +1,124 @@
+"""What the TFX stack hands over at the release gate: TFMA's figures, verdict and scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import tensorflow_model_analysis as tfma
+
+from components.checks.measurement import Measurement, Verdict
+from components.checks.release import slices_measured
+from components.contract.policy import MISSING
+from components.lineage.digests import canonical_json
+from components.lineage.durable import write_atomically
+from components.stacks.judging import split_rows
+from components.stacks.process import ReleaseProcess
+from components.stacks.stages import CHAMPION_PREDICTIONS, PREDICTIONS, StageResult
+from components.stacks.tfx_stack.evaluation_config import CANDIDATE, CHAMPION, compile_evaluation
+from components.stacks.tfx_stack.evaluation_results import changes, measurements
+from components.stacks.tfx_stack.evaluation_sums import read_evaluation
+from components.stacks.tfx_stack.evaluation_thresholds import (
+    Combinations,
+    CompiledLimits,
+    compile_limits,
+)
+from components.stacks.tfx_stack.evaluation_verdict import (
+    native_verdict,
+    slice_findings,
+    validation_findings,
+)
+from components.stacks.tfx_stack.stage_hooks import EVALUATION, native_file, tools
+
+
+def evaluation_config(process: ReleaseProcess) -> Any:
+    """What the Evaluator is told; with the champion beside the candidate where it must be."""
+    return compile_evaluation(
+        process.contract,
+        process.policy,
+        evaluation_groups(process),
+        with_champion=process.champion_run is not None,
+    )
+
+
+def evaluation_groups(process: ReleaseProcess) -> Combinations:
+    """The combinations of groups of each attribute and pair that the evaluation rows hold."""
+    contract = process.contract
+    columns = {c.name: c.group_column for c in contract.protected}
+    rows = split_rows(process.dataset, EVALUATION, list(columns.values()))
+    found = {}
+    for attributes in slices_measured(columns):
+        names = [columns[a] for a in attributes]
+        held = rows.group_by(names).aggregate([]).select(names)
+        found[attributes] = frozenset(zip(*(_labels(held[n]) for n in names), strict=True))
+    return found
+
+
+def _labels(column: pa.ChunkedArray) -> list[str]:
+    return [MISSING if label is None else label for label in column.to_pylist()]
+
+
+def release_gate_result(
+    process: ReleaseProcess,
+    evaluation_uri: str,
+    predictions: Path,
+    features: Path,
+    champion_predictions: Path | None,
+) -> StageResult:
+    """TFMA's figures and verdict; scores and features of the exported model that TFMA judged.
+
+    Args:
+        process: the run.
+        evaluation_uri: where Evaluator wrote.
+        predictions: the candidate's scores.
+        features: the features that the candidate scored by.
+        champion_predictions: the champion's scores of the same rows; None where it was not asked.
+    """
+    contract, policy = process.contract, process.policy
+    held = evaluation_groups(process)
+    compiled = compile_limits(contract, policy, held)
+    compared = champion_predictions is not None
+    found = read_evaluation(evaluation_uri, contract, CANDIDATE if compared else "")
+    measured = measurements(found, contract, policy, held, compiled)
+    champion: tuple[Measurement, ...] = ()
+    outputs = {PREDICTIONS: predictions, "features": features, "evaluation": Path(evaluation_uri)}
+    if champion_predictions is not None:
+        before = read_evaluation(evaluation_uri, contract, CHAMPION)
+        champion = measurements(before, contract, policy, held, compiled)
+        measured += changes(measured, champion, policy)
+        outputs[CHAMPION_PREDICTIONS] = champion_predictions
+    validated = any(Path(evaluation_uri).glob("validations*"))
+    validation = tfma.load_validation_result(evaluation_uri) if validated else None
+    own_word = slice_findings(found, contract, held)
+    own_word += validation_findings(validation, compiled, contract)
+    verdict = native_verdict(
+        measured, policy, compiled, own_word, has_champion=process.champion is not None
+    )
+    outputs["report"] = _report(process, measured, champion, compiled, verdict)
+    return StageResult(
+        outputs,
+        tools("tensorflow-model-analysis", "apache-beam", "tensorflow"),
+        native=verdict,
+        measurements=measured,
+        facts={"notExpressible": len(compiled.unexpressed)},
+    )
+
+
+def _report(
+    process: ReleaseProcess,
+    measured: tuple[Measurement, ...],
+    champion: tuple[Measurement, ...],
+    compiled: CompiledLimits,
+    verdict: Verdict,
+) -> Path:
+    path = native_file(process, "release-gate.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = {
+        "measurements": [m.to_json() for m in measured],
+        "champion": [m.to_json() for m in champion],
+        "notExpressible": [u.to_json() for u in compiled.unexpressed],
+        "verdict": verdict.to_json(),
+    }
+    write_atomically(path, canonical_json(document))
+    return path

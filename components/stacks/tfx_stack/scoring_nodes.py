@@ -1,0 +1,84 @@
+"""The pipeline's nodes that score the raw evaluation rows, each with one SavedModel.
+
+No ``from __future__ import annotations`` here: TFX reads the annotations themselves.
+"""
+
+from pathlib import Path
+
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types.standard_artifacts import Examples, Model, PushedModel
+from tfx.utils import path_utils
+
+from components.contract.errors import ProcessError
+from components.stacks.process import ReleaseProcess
+from components.stacks.tfx_stack import recorded_artifacts
+from components.stacks.tfx_stack.native_records import note_content
+from components.stacks.tfx_stack.stage_artifacts import (
+    PUSHED_DESTINATION,
+    Scores,
+    features_file,
+    scores_file,
+)
+from components.stacks.tfx_stack.stage_hooks import EVALUATION
+
+
+@component
+def TrainedModelScores(
+    model: InputArtifact[Model],
+    examples: InputArtifact[Examples],
+    scores: OutputArtifact[Scores],
+    run_directory: Parameter[str],
+) -> None:
+    """Score the raw evaluation rows with the model that training exported; keep its features."""
+    from components.stacks.tfx_stack.serving import write_served_features
+
+    directory = str(recorded_artifacts.serving_directory(model.uri))
+    target = features_file(scores.uri)
+    write_served_features(directory, examples.uri, EVALUATION, target)
+    _score(directory, examples.uri, scores, run_directory)
+
+
+@component
+def ChampionModel(model: OutputArtifact[Model], run_directory: Parameter[str]) -> None:
+    """The release that stands, as a Model: from where it was pushed, its digest checked."""
+    process = ReleaseProcess.open(Path(run_directory))
+    champion = process.champion_run
+    if champion is None:
+        raise ProcessError("the champion that this pipeline was made for no longer stands")
+    target = Path(path_utils.serving_model_dir(model.uri))
+    recorded_artifacts.fetch_champion(Path(process.spec.home), champion, target)
+    note_content(model, process)
+
+
+@component
+def ChampionScores(
+    model: InputArtifact[Model],
+    examples: InputArtifact[Examples],
+    scores: OutputArtifact[Scores],
+    run_directory: Parameter[str],
+) -> None:
+    """Score the raw evaluation rows with the champion; a row holds what any model may look at."""
+    directory = str(recorded_artifacts.serving_directory(model.uri))
+    _score(directory, examples.uri, scores, run_directory)
+
+
+@component
+def PushedModelScores(
+    pushed_model: InputArtifact[PushedModel],
+    examples: InputArtifact[Examples],
+    scores: OutputArtifact[Scores],
+    run_directory: Parameter[str],
+) -> None:
+    """Score the raw evaluation rows with the model that Pusher left at its destination."""
+    destination = pushed_model.get_string_custom_property(PUSHED_DESTINATION)
+    _score(destination, examples.uri, scores, run_directory)
+
+
+def _score(model_directory: str, examples_uri: str, scores: Scores, run_directory: str) -> None:
+    from components.stacks.tfx_stack.serving import write_served_scores
+
+    process = ReleaseProcess.open(Path(run_directory))
+    target = scores_file(scores.uri)
+    write_served_scores(model_directory, examples_uri, EVALUATION, target)
+    note_content(scores, process)
