@@ -139,11 +139,12 @@ def settle(process: ReleaseProcess, run: TrackedRun, outcome: str) -> None:
 
 
 def _release_tags(process: ReleaseProcess) -> dict[str, str]:
-    """What the release history says of this run's release: its number, and of which kind it is."""
+    """What the release history says of this run's release: number, kind, waiver if there is one."""
     spec = process.spec
     known = read_releases(Path(spec.home), spec.dataset, spec.stack)
     own = next(r for r in known if r.run == spec.run_id)
-    return {"assay.release": str(own.number), "assay.kind": own.kind}
+    tags = {"assay.release": str(own.number), "assay.kind": own.kind}
+    return {**tags, "assay.waiver": own.waiver} if own.waiver else tags
 
 
 def _register(run: TrackedRun, name: str, source: str, model_id: str, tags: dict[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import onnx
 import pytest
 
 from components.contract.errors import EvidenceError
+from components.lineage.keys import KeyPair, new_key, public_text
+from components.release.waiver_requests import Asked, request_waiver
+from components.release.waiver_terms import Waiver
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack import frameworks, release_stage
 from pipelines import pytorch_pipeline
@@ -65,6 +69,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def keys(home: Path) -> dict[str, KeyPair]:
+    """The keys of the two people who may excuse a closed gate."""
+    return {name: new_key(home / "people", name) for name in ("ana", "bo")}
+
+
+@pytest.fixture(scope="module")
 def first(make_process, home: Path) -> ReleaseProcess:
     """The first release."""
     process = make_process("fair", against_the_champion, home)
@@ -81,9 +91,21 @@ def challenger(make_process, home: Path, first: ReleaseProcess) -> ReleaseProces
 
 
 @pytest.fixture(scope="module")
-def beaten(make_process, home: Path, challenger: ReleaseProcess) -> ReleaseProcess:
+def excusable(keys: dict[str, KeyPair]) -> clinic.Change:
+    """The policy that asks for more, with the two people in it."""
+    ana, bo = ({name: public_text(pair.raw)} for name, pair in keys.items())
+
+    def change(document: clinic.Document) -> None:
+        more_is_asked(document)
+        document["waivers"] = {"max_days": 30, "signers": ana, "cosigners": bo}
+
+    return change
+
+
+@pytest.fixture(scope="module")
+def beaten(make_process, home: Path, challenger, excusable: clinic.Change) -> ReleaseProcess:
     """A run that is not better than the champion, though asked to be."""
-    process = make_process("plain", more_is_asked, home)
+    process = make_process("plain", excusable, home)
     assert end(process) == "blocked"
     return process
 
@@ -215,13 +237,36 @@ def test_what_training_left_must_be_there_unchanged(
 
 
 def test_a_closed_gate_stays_closed_and_starts_no_framework(
-    make_process, home: Path, beaten, monkeypatch: pytest.MonkeyPatch
+    make_process, home: Path, beaten, excusable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def started() -> None:
         raise AssertionError("a framework was started")
 
-    process = make_process("plain", more_is_asked, home, continues=beaten)
+    process = make_process("plain", excusable, home, continues=beaten)
     monkeypatch.setattr(frameworks, "start", started)
     assert end(process) == "blocked"
     assert [r.stage for r in process.chain.records()] == ["release_gate", "close"]
     assert mlflow_runs(process) == []
+
+
+def test_a_waived_model_says_so_in_the_registry(
+    make_process, home: Path, keys: dict[str, KeyPair], beaten, excusable, back
+) -> None:
+    now = datetime.now(UTC)
+    asked = Asked(
+        gate="release_gate",
+        reason="a test",
+        expires=str(now.date() + timedelta(days=7)),
+        signer_key=keys["ana"].private,
+        cosigner_key=keys["bo"].private,
+        actor="test",
+        at=now,
+    )
+    waiver = request_waiver(beaten.spec.directory, asked).result
+    assert isinstance(waiver, Waiver)
+    process = make_process("plain", excusable, home, continues=beaten)
+    assert end(process) == "released"
+    version = store(process).get_model_version_by_alias(NAME, "champion")
+    assert version.tags["assay.run_id"] == process.spec.run_id
+    assert (version.tags["assay.kind"], version.tags["assay.release"]) == ("waived", "4")
+    assert len(version.tags["assay.waiver"]) == 64

@@ -204,11 +204,14 @@ def test_a_group_of_one_row_has_a_rate_but_no_calibration(policy: Policy) -> Non
     assert math.isnan(found["calibration_bias_difference", "sex"].value)
 
 
-@pytest.mark.parametrize("edge", [0.0, 0.5, 1.0])
-def test_a_score_on_an_edge_falls_into_the_referees_bin(policy: Policy, edge: float) -> None:
+@pytest.mark.parametrize(("edge", "beside"), [(0.5, 0.45), (1.0, 0.95)])
+def test_a_score_on_an_edge_falls_into_the_referees_bin(
+    policy: Policy, edge: float, beside: float
+) -> None:
+    """The rows beside it err the other way, so that two bins are not the sum of one."""
     case = Case(100)
-    case.scores[::2] = edge
-    case.scores[1::2] = np.where(edge == 0.5, 0.45, 0.95)
+    case.scores[::2], case.scores[1::2] = edge, beside
+    case.labels[::2], case.labels[1::2] = False, True
     assert_same(case, policy)
 
 
