@@ -644,6 +644,8 @@ def _key(**names: str) -> Callable[[BlockedRun], Document]:
         pytest.param(_with(reason="x" * 2001), "--reason: cannot stand", id="long reason"),
         pytest.param(_with(reason="a\nb"), "--reason: cannot stand", id="two lines"),
         pytest.param(_with(reason="a\x1b[2Jb"), "--reason: cannot stand", id="escape"),
+        pytest.param(_with(reason="a\u202eb"), "--reason: cannot stand", id="turned text"),
+        pytest.param(_with(reason="a\u2028b"), "--reason: cannot stand", id="line separator"),
         pytest.param(_with(reason="a\udcffb"), "--reason: cannot stand", id="no character"),
         pytest.param(_open_key, "open to others than its owner (mode 0644)", id="open key"),
         pytest.param(_public_file, "not a private key", id="public key"),
