@@ -14,6 +14,7 @@ from components.release.card_parts import Column, Field, Fields, Kind, Origin, S
 from components.release.card_source import CardSource
 from components.release.card_statements import known
 
+_SPLITS = ("train", "validation", "evaluation")
 _NO_MANIFEST = "unknown: the dataset's manifest is no longer beside the run"
 
 
@@ -89,7 +90,8 @@ def _rows(source: CardSource) -> Table:
     named |= dict.fromkeys(gate.current_spans, "current")
     splits = source.manifest["splits"] if source.manifest else {}
     rows = []
-    for split, whole in splits.items():
+    for split in _SPLITS if source.manifest else ():
+        whole = splits[split]
         cells = [shown_count(whole["spans"].get(s, {"rows": 0})["rows"]) for s in named]
         rows.append((split, shown_count(whole["rows"]), *cells))
     spans = (Column(f"Span {s} ({side})", Kind.NUMBER) for s, side in named.items())

@@ -9,10 +9,10 @@ from components.checks.measurement import Finding, Status
 from components.contract.policy import Limit
 from components.contract.stages import Stage
 from components.release.card_masking import shown_count, shown_interval, shown_value
-from components.release.card_metrics import rule_of
 from components.release.card_parts import Block, Column, Field, Fields, Kind, Section, Table
 from components.release.card_source import CardSource
 from components.release.card_status import closed_findings, shown_time
+from components.release.card_words import rule_of
 
 _MOST_SHOWN = 60
 
@@ -38,13 +38,13 @@ def _limit_table(source: CardSource) -> Table:
         "Limits of the release gate",
         (
             Column("Limit", width=4),
-            Column("Requires", width=5),
+            Column("Requires", width=4),
             Column("Tested on", width=2),
             Column("Cases needed", Kind.NUMBER, 1),
-            Column("Figure", Kind.NUMBER, 3),
+            Column("Figure", Kind.NUMBER, 4),
             Column("Cases", Kind.NUMBER, 1),
-            Column("Referee", Kind.STATUS, 2),
-            Column("Native", Kind.STATUS, 2),
+            Column("Referee", Kind.STATUS, 3),
+            Column("Native", Kind.STATUS, 3),
         ),
         tuple(rows),
         note="A limit that holds for every group has a row for each. The gate opens only where "
@@ -62,7 +62,8 @@ def _limit_rows(source: CardSource, limit: Limit) -> Iterator[tuple[str, ...]]:
         m, theirs = finding.measurement, native.get(finding.rule)
         # Of every group in turn: the row says which.
         group = f" {source.masking.group(m)}:" if m and finding.rule != limit.rule else ""
-        value = f"{group} {shown_value(m)} {shown_interval(m)}".strip() if m else "not measured"
+        absent = "no champion" if limit.champion is not None else "not measured"
+        value = f"{group} {shown_value(m)} {shown_interval(m)}".strip() if m else absent
         yield (
             *head,
             value,
@@ -113,7 +114,7 @@ def _closed(source: CardSource) -> Table:
             Column("Stage", width=2),
             Column("Side", width=2),
             Column("Rule", width=4),
-            Column("Status", Kind.STATUS, 2),
+            Column("Status", Kind.STATUS, 3),
             Column("Reason", width=6),
         ),
         tuple(rows),

@@ -14,9 +14,9 @@ from components.release.card_masking import (
     shown_interval,
     shown_value,
 )
-from components.release.card_metrics import metric_title
 from components.release.card_parts import Block, Column, Kind, Section, Table
 from components.release.card_source import CardSource
+from components.release.card_words import metric_title
 
 _NAMES = {str(m) for m in Metric}
 _ORDER = (*RATES, *(m for m in Metric if m not in RATES))

@@ -120,9 +120,9 @@ class Section:
 class ModelCard:
     """A model card, before it takes a form.
 
-    ``status`` is one word, ``headline`` one sentence on what was decided. ``at`` is the time of the
-    run's last record and ``head`` its digest. ``metadata`` is what Hugging Face's model cards carry
-    in their head, as plain values.
+    ``status`` is a word or two, ``headline`` one sentence on what was decided. ``at`` is the time
+    of the run's last record and ``head`` its digest. ``metadata`` is what Hugging Face's model
+    cards carry in their head, as plain values.
     """
 
     title: str

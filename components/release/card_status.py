@@ -28,6 +28,14 @@ def title(source: CardSource) -> str:
     )
 
 
+def status(source: CardSource) -> str:
+    """The outcome, with what is not to be overlooked about it."""
+    outcome = source.run.outcome
+    if outcome == "released" and source.run.waiver is not None:
+        return f"{outcome}, waived"
+    return f"{outcome}, {source.kind}" if source.kind == "rollback" else outcome
+
+
 def headline(source: CardSource) -> str:
     """One sentence on what was decided and why."""
     run = source.run

@@ -12,8 +12,10 @@ from components.release.card_parts import Column, Field, Fields, Kind, Origin, S
 from components.release.card_source import CardSource
 from components.release.card_statements import known, stated
 from components.release.card_status import closed_findings
+from components.release.card_words import metric_title
 
 _MOST_NAMED = 30
+_NAMES = {str(m) for m in Metric}
 
 
 def uses(source: CardSource) -> Section:
@@ -112,25 +114,26 @@ def _small_groups(source: CardSource) -> Table:
     """Groups whose figures rest on fewer cases than 11, or than a limit asks for."""
     least: dict[tuple[str, str], int] = {}
     for limit in source.policy.release_gate.limits:
-        key = (limit.slice.name if not limit.slice.groups else "", str(limit.metric.of_group))
-        least[key] = max(least.get(key, 0), limit.min_n)
-    rows = []
+        of = limit.slice.name if not limit.slice.groups else ""
+        asked = (of, str(limit.metric.of_group))
+        least[asked] = max(least.get(asked, 0), limit.min_n)
+    found: dict[tuple[str, str, str], list[str]] = {}
     for m in source.measurements:
-        if not m.of or m.name not in {str(x) for x in Metric}:
+        if not m.of or m.name not in _NAMES:
             continue
         wanted = least.get((m.of, m.name), 0)
         if is_small(m.n) or m.n == 0 or m.n < wanted:
-            needs = f"{wanted:,}" if wanted else ""
-            rows.append((source.masking.group(m), m.name, shown_count(m.n), needs))
+            key = (source.masking.group(m), shown_count(m.n), f"{wanted:,}" if wanted else "")
+            found.setdefault(key, []).append(metric_title(Metric(m.name)))
     return Table(
         "Small groups",
         (
             Column("Group", width=4),
-            Column("Metric", width=3),
-            Column("Cases", Kind.NUMBER),
-            Column("Cases that a limit asks for", Kind.NUMBER, width=3),
+            Column("Metrics", width=5),
+            Column("Cases", Kind.NUMBER, 1),
+            Column("Cases that a limit asks for", Kind.NUMBER, 2),
         ),
-        tuple(rows),
+        tuple((group, ", ".join(names), n, needs) for (group, n, needs), names in found.items()),
         note=f"Groups with no case, with 1 to 10 (shown as {SMALL}), or with fewer than a limit "
         "asks for. Nothing can be concluded of them from this card.",
         empty="Every group that was measured has at least 11 cases, and as many as the limits ask.",

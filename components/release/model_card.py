@@ -22,7 +22,13 @@ from components.release.card_onc import source_attributes
 from components.release.card_parts import ModelCard, Section
 from components.release.card_source import CardSource, read_source
 from components.release.card_statements import ONC
-from components.release.card_status import decided, headline, release_information, title
+from components.release.card_status import (
+    decided,
+    headline,
+    release_information,
+    status,
+    title,
+)
 from components.release.card_training import training
 from components.release.card_uses import uses, warnings
 from components.release.model_card_html import to_html
@@ -62,7 +68,7 @@ def build_card(run_directory: Path, profile: str | None = None) -> ModelCard:
     source = read_source(run_directory, profile)
     return ModelCard(
         title=title(source),
-        status=source.run.outcome,
+        status=status(source),
         headline=headline(source),
         sections=tuple(s for s in _sections(source) if s is not None),
         head=source.run.last.digest,

@@ -42,5 +42,10 @@ def to_html(card: ModelCard) -> bytes:
 
 
 def tone(status: str) -> str:
-    """Class of a status: ``good``, ``bad``, ``open``, or ``plain`` for any other word."""
+    """Class of a status: ``good``, ``bad``, ``open``, or ``plain`` for any other word.
+
+    What was waived is neither good nor bad, whatever it was before.
+    """
+    if status.endswith(", waived"):
+        return "open"
     return _STATUSES.get(status.partition(",")[0], "plain")

@@ -152,6 +152,7 @@ def test_a_waived_run_tells_of_the_waiver_and_of_the_training(
     blocked: ReleaseProcess, waived: ReleaseProcess
 ) -> None:
     card = build_card(waived.spec.directory)
+    assert card.status == "released, waived"
     assert card.headline.startswith("Released under a waiver: ana and bo excused what closed")
     assert field(card, "Kind of release") == "waived"
     assert field(card, "Continues run") == blocked.spec.run_id
@@ -173,6 +174,7 @@ def test_a_rollback_says_so_also_when_its_card_is_made_again(
     first = (process.spec.directory / DIRECTORY / "model-card.md").read_bytes()
     home.again(released)  # later releases do not change what the card says
     card = build_card(process.spec.directory)
+    assert card.status == "released, rollback"
     assert field(card, "Kind of release") == "rollback"
     assert released.spec.run_id in card.headline
     (path, *_) = write_card(card, home.home / "again")
@@ -271,7 +273,7 @@ def test_an_earlier_run_that_was_changed_is_refused(
     runs = tmp_path / "runs"
     for process in (blocked, waived):
         shutil.copytree(process.spec.directory, runs / process.spec.run_id)
-    assert build_card(runs / waived.spec.run_id).status == "released"
+    assert build_card(runs / waived.spec.run_id).status == "released, waived"
     (runs / blocked.spec.run_id / "evidence" / "0007-close.json").unlink()
     with pytest.raises(EvidenceError, match="is not as it was when"):
         build_card(runs / waived.spec.run_id)
