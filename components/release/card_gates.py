@@ -133,19 +133,20 @@ def _waiver(source: CardSource) -> Table | Fields:
         Field("Co-signed by", str(waiver["cosigner"])),
         Field("Reason", str(waiver["reason"])),
         Field("Holds until", f"{waiver['expires']}, the end of the day in UTC"),
-        *_optional(waiver),
+        *_optional(source, waiver),
         Field("Waiver, SHA-256", str(waiver["sha256"]), kind=Kind.CODE),
     )
     note = "Two people whom the policy names excused what closed the release gate of this model."
     return Fields(items, "Waiver", note)
 
 
-def _optional(waiver: dict[str, Any]) -> Iterator[Field]:
+def _optional(source: CardSource, waiver: dict[str, Any]) -> Iterator[Field]:
     if "at" in waiver:
         yield Field("Signed on", shown_time(str(waiver["at"])))
     findings = waiver.get("findings")
     if isinstance(findings, list) and findings:
-        yield Field("Excuses", "; ".join(f"{rule} ({status})" for rule, status in findings))
+        excused = "; ".join(f"{rule} ({status})" for rule, status in findings)
+        yield Field("Excuses", source.masking.text(excused))
 
 
 def verdict_counts(findings: tuple[Finding, ...]) -> str:
