@@ -152,7 +152,7 @@ def _columns(source: CardSource) -> Table:
             (
                 c.name,
                 source.described.columns.get(c.name, ""),
-                f"{c.logical_type}, {'categories' if c.categorical else 'number'}",
+                f"{c.logical_type}, categories" if c.categorical else str(c.logical_type),
                 _role(c),
                 c.classification or "not stated",
                 "yes" if c.name in inputs else "no",
