@@ -63,9 +63,7 @@ def load_policy(path: Path, contract: Contract) -> Policy:
             row_ratio_at_most=gate.get("row_ratio", {}).get("at_most"),
             first_release=gate.get("first_release", {}).get("grounds"),
         ),
-        training=Training(
-            **{**document["training"], "hidden": tuple(document["training"]["hidden"])}
-        ),
+        training=_training(document["training"]),
         candidates={k: _candidate(k, v) for k, v in document["candidates"].items()},
         decision_threshold=document["decision"]["threshold"],
         leak_check=LeakCheck(
@@ -83,6 +81,12 @@ def load_policy(path: Path, contract: Contract) -> Policy:
     )
     check_policy(policy, contract)
     return policy
+
+
+def _training(raw: dict[str, Any]) -> Training:
+    # YAML takes 1 for an integer, and an optimiser may not.
+    real = {k: float(raw[k]) for k in ("learning_rate", "weight_decay", "dropout")}
+    return Training(**{**raw, **real, "hidden": tuple(raw["hidden"])})
 
 
 def _drift_limit(raw: dict[str, Any]) -> DriftLimit:
