@@ -89,9 +89,8 @@ def decided(source: CardSource) -> Section:
     ]
     if run.continues:
         items.append(Field("Continues run", run.continues, kind=Kind.CODE))
-        items.append(
-            Field("Reason given", "stated in the release record that names this card's digest")
-        )
+        reason = run.own[Stage.RELEASE_GATE].body["facts"]["reason"]
+        items.append(Field("Reason given", source.masking.text(str(reason))))
     if source.history:
         before = source.history[-1]
         items.append(Field("Release before", f"number {before.number}, run {before.run}"))
