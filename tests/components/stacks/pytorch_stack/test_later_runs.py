@@ -15,7 +15,7 @@ from components.lineage.keys import KeyPair, new_key, public_text
 from components.release.waiver_requests import Asked, request_waiver
 from components.release.waiver_terms import Waiver
 from components.stacks.process import ReleaseProcess
-from components.stacks.pytorch_stack import frameworks, release_stage
+from components.stacks.pytorch_stack import frameworks, model_stages, release_stage
 from pipelines import pytorch_pipeline
 from tests import clinic
 from tests.components.stacks.pytorch_stack.conftest import lenient
@@ -83,10 +83,26 @@ def first(make_process, home: Path) -> ReleaseProcess:
 
 
 @pytest.fixture(scope="module")
-def challenger(make_process, home: Path, first: ReleaseProcess) -> ReleaseProcess:
+def training() -> dict[str, Any]:
+    """What the challenger's training was told."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def challenger(
+    make_process, home: Path, first: ReleaseProcess, training: dict[str, Any]
+) -> ReleaseProcess:
     """A second release, of a model trained with the penalty, which was held against the first."""
+    honest = model_stages.train
+
+    def watched(build, examples, validation, *arguments, **settings):
+        training.update(settings, members=examples.members, unseen=validation.members)
+        return honest(build, examples, validation, *arguments, **settings)
+
     process = make_process("penalised", against_the_champion, home)
-    assert end(process) == "released"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_stages, "train", watched)
+        assert end(process) == "released"
     return process
 
 
@@ -159,7 +175,15 @@ def test_the_champion_is_scored_and_compared(first, challenger) -> None:
     assert figures(report["champion"]) == pytest.approx(before, nan_ok=True)
 
 
-def test_groups_of_the_penalty_never_reach_the_model(challenger) -> None:
+def test_the_penalty_is_trained_with_and_its_groups_never_reach_the_model(
+    challenger, training: dict[str, Any]
+) -> None:
+    assert training["penalty_strength"] == 5.0
+    women, men, *ages = training["members"].T.tolist()
+    assert [sum(row) for row in zip(women, men, strict=True)] == [1.0] * len(women)
+    assert [sum(row) for row in zip(*ages, strict=True)] == [1.0] * len(women)
+    assert len(ages) == 3
+    assert training["unseen"].shape[1] == 0
     graph = onnx.load(challenger.artifacts / "native" / "model.onnx").graph
     assert not {"sex", "age", "under_40"} & {i.name for i in graph.input}
     assert mlflow_run(challenger).data.params["penalty_strength"] == "5.0"

@@ -81,9 +81,11 @@ def test_mlflow_writes_one_image_and_no_row(process, run: TrackedRun) -> None:
 
 
 @pytest.mark.parametrize("label", [0, 1])
-def test_one_class_of_labels_does_not_stop_it(process, run: TrackedRun, label: int) -> None:
+def test_one_class_of_labels_and_decisions_does_not_stop_it(
+    process, run: TrackedRun, label: int
+) -> None:
     labels, scores = generated()
-    labels[:] = label
+    labels[:], scores = label, 0.9 * label + 0.1 * scores
     assert status(process, run, labels, scores) is Status.PASS
 
 

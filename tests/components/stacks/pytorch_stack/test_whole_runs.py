@@ -310,7 +310,7 @@ def test_no_row_is_in_records_or_mlflow(released: ReleaseProcess, home: Path) ->
     """Neither the clinic's notes, which are all different, nor commitments, scores or features."""
     rows = read_rows(released, "evaluation")
     scores = pq.read_table(released.artifacts / "predictions.parquet")["score"].to_pylist()
-    canaries = [b"note-0.", *(repr(s).encode() for s in scores if len(repr(s)) > 8)]
+    canaries = [b"note-0.", *(repr(s)[:9].encode() for s in scores)]
     for commitment in rows.rows.to_pylist():
         canaries += [commitment, commitment.hex().encode()]
     assert len(canaries) > 100
