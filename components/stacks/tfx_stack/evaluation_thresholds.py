@@ -86,7 +86,7 @@ def compile_limits(contract: Contract, policy: Policy, held: Combinations) -> Co
             compared[limit.slice.attributes] = None
         elif why == _NO_POOLED_RANKING:
             untested.append(limit)
-        reasons = [why, _no_interval(limit)]
+        reasons = [why, _no_interval(limit, has_threshold=why == "")]
         left_out += [Unexpressed(limit.rule, "tfma", reason) for reason in reasons if reason]
     return CompiledLimits(tuple(thresholds), tuple(compared), tuple(left_out), tuple(untested))
 
@@ -105,10 +105,13 @@ def _lacking(limit: Limit, policy: Policy, held: Combinations) -> str:
     return ""
 
 
-def _no_interval(limit: Limit) -> str:
+def _no_interval(limit: Limit, *, has_threshold: bool) -> str:
+    """What is lost of a limit on the worse bound: TFMA's threshold is the weaker test."""
     if limit.tested_on == "point":
         return ""
-    return _NO_INTERVALS if limit.champion is None else _NO_CHANGE_INTERVAL
+    if limit.champion is not None:
+        return _NO_CHANGE_INTERVAL
+    return _NO_INTERVALS if has_threshold else ""
 
 
 def _thresholds(limit: Limit, contract: Contract, held: Combinations) -> list[NativeThreshold]:

@@ -1,184 +1,215 @@
-"""TFMA's figures and the native verdict: what is missing never opens the gate."""
+"""TFMA's figures against the referee's: the same of every metric, group, comparison and change."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from tensorflow_model_analysis.proto import validation_result_pb2
 
-from components.checks.gates import Scored, release_measurements
-from components.checks.measurement import Status, Verdict
+from components.checks.measurement import Status
+from components.checks.release import agreement
 from components.contract.contract import Contract
-from components.contract.policy import Policy
-from components.stacks.tfx_stack import evaluation_results as results
-from components.stacks.tfx_stack.evaluation_config import AUC, COUNT, MATRIX, compile_evaluation
-from components.stacks.tfx_stack.evaluation_results import SliceFigures
+from components.contract.policy import Metric, Policy
+from components.stacks.tfx_stack.evaluation_sums import EVERYBODY
 from tests import clinic
-
-_GROUPS = {"assay_group_sex": {"f", "m"}, "assay_group_age": {"young", "old"}}
-
-
-@pytest.fixture
-def contract(tmp_path: Path) -> Contract:
-    """The clinic's contract."""
-    return clinic.contract(tmp_path)
-
-
-@pytest.fixture
-def policy(tmp_path: Path, contract: Contract) -> Policy:
-    """Limits that the slices below keep to, on the point."""
-
-    def change(document: clinic.Document) -> None:
-        auc, *gaps = document["release_gate"]["limits"]
-        for gap in gaps:
-            gap.update(tested_on="point", at_most=0.1 if gap["attribute"] == "sex" else 0.2)
-        auc["at_least"] = 0.6
-
-    return clinic.policy(tmp_path, contract, change)
-
-
-def _matrix(tp: int, fn: int, fp: int, tn: int) -> dict[str, Any]:
-    matrix = {"truePositives": tp, "falseNegatives": fn, "falsePositives": fp,
-              "trueNegatives": tn}  # fmt: skip
-    return {MATRIX: matrix, COUNT: float(tp + fn + fp + tn)}
-
-
-def _slices(**changes: dict[str, Any]) -> list[SliceFigures]:
-    overall = {**_matrix(20, 20, 40, 120), AUC: 0.7}
-    found = {
-        "overall": SliceFigures("", "", overall),
-        "f": SliceFigures("assay_group_sex", "f", _matrix(10, 10, 20, 60)),
-        "m": SliceFigures("assay_group_sex", "m", _matrix(10, 10, 20, 60)),
-        "young": SliceFigures("assay_group_age", "young", _matrix(11, 9, 20, 60)),
-        "old": SliceFigures("assay_group_age", "old", _matrix(9, 11, 20, 60)),
-    }
-    for name, change in changes.items():
-        old = found[name]
-        found[name] = SliceFigures(old.attribute, old.group, {**old.metrics, **change})
-    return list(found.values())
-
-
-def _validation(**fields: Any) -> Any:
-    result = validation_result_pb2.ValidationResult(**{"validation_ok": True, **fields})
-    result.validation_details.slicing_details.add()
-    return result
-
-
-def _verdict(
-    slices: list[SliceFigures], contract: Contract, policy: Policy, validation: Any = None
-) -> Verdict:
-    found = results.measurements(slices, contract, policy)
-    checked = _validation() if validation is None else validation
-    return results.native_verdict(found, slices, _GROUPS, checked, policy)
-
-
-def test_all_limits_kept_is_open(contract: Contract, policy: Policy) -> None:
-    assert _verdict(_slices(), contract, policy).status is Status.PASS
-
-
-def test_figures_from_counts_are_the_referees(contract: Contract, policy: Policy) -> None:
-    chance = np.random.default_rng(1)
-    labels, scores = chance.random(600) < 0.3, chance.random(600)
-    sexes, ages = chance.choice(["f", "m"], 600), chance.choice(["young", "old"], 600)
-
-    def figures(attribute: str, group: str, held: np.ndarray) -> SliceFigures:
-        y, s = labels[held], scores[held] >= policy.decision_threshold
-        counts = ((y & s).sum(), (y & ~s).sum(), (~y & s).sum(), (~y & ~s).sum())
-        return SliceFigures(attribute, group, _matrix(*map(int, counts)))
-
-    slices = [figures("assay_group_sex", g, sexes == g) for g in ("f", "m")] + [
-        figures("assay_group_age", g, ages == g) for g in ("young", "old")
-    ]
-    groups: dict[str, list[str | None]] = {"sex": sexes.tolist(), "age": ages.tolist()}
-    referee = {
-        (m.name, m.slice): m for m in release_measurements(Scored(labels, scores, groups), policy)
-    }
-    native = results.measurements(slices, contract, policy)
-    assert len(native) == 18
-    for mine in native:
-        theirs = referee[mine.name, mine.slice]
-        assert (mine.value, mine.n, mine.low) == pytest.approx((theirs.value, theirs.n, theirs.low))
-
-
-@pytest.mark.parametrize("change", [{AUC: 0.5}, {AUC: math.nan}])
-def test_a_broken_overall_limit_closes(
-    contract: Contract, policy: Policy, change: dict[str, Any]
-) -> None:
-    assert not _verdict(_slices(overall=change), contract, policy).is_open
-
-
-def test_a_gap_over_the_limit_fails(contract: Contract, policy: Policy) -> None:
-    verdict = _verdict(_slices(f=_matrix(18, 2, 20, 60)), contract, policy)
-    assert verdict.status is Status.FAIL
-    assert "tpr_difference of sex 0.4" in verdict.reason
-
-
-@pytest.mark.parametrize("dropped", [("assay_group_sex", "m"), ("assay_group_age", "old")])
-def test_a_missing_slice_is_inconclusive(
-    contract: Contract, policy: Policy, dropped: tuple[str, str]
-) -> None:
-    slices = [s for s in _slices() if (s.attribute, s.group) != dropped]
-    verdict = _verdict(slices, contract, policy)
-    assert verdict.status is Status.INCONCLUSIVE
-    assert dropped[0] in verdict.reason
-
-
-@pytest.mark.parametrize("lost", [MATRIX, COUNT])
-def test_a_group_without_counts_is_inconclusive(
-    contract: Contract, policy: Policy, lost: str
-) -> None:
-    verdict = _verdict(_slices(m={lost: None}), contract, policy)
-    assert verdict.status is Status.INCONCLUSIVE
-
-
-def test_counts_that_do_not_add_up_are_no_counts(contract: Contract, policy: Policy) -> None:
-    assert not _verdict(_slices(m={COUNT: 99.0}), contract, policy).is_open
-
-
-def test_an_absent_metric_is_inconclusive(contract: Contract, policy: Policy) -> None:
-    slices = _slices()
-    lost = SliceFigures("", "", {k: v for k, v in slices[0].metrics.items() if k != AUC})
-    verdict = _verdict([lost, *slices[1:]], contract, policy)
-    assert verdict.status is Status.INCONCLUSIVE
-    assert "roc_auc was not measured" in verdict.reason
-
-
-@pytest.mark.parametrize(
-    "validation",
-    [
-        validation_result_pb2.ValidationResult(validation_ok=True),
-        _validation(missing_thresholds=True),
-        _validation(rubber_stamp=True),
-    ],
+from tests.components.stacks.tfx_stack.tfma_cases import (
+    Case,
+    Measured,
+    by_key,
+    everything,
+    measure,
+    of_single_attributes,
+    pooled,
 )
-def test_tfma_saying_yes_to_nothing_is_inconclusive(
-    contract: Contract, policy: Policy, validation: Any
+
+_RANKINGS = ("roc_auc", "average_precision")
+_OTHER_INTERVALS = (*_RANKINGS, "brier")
+"""Intervals that TFMA's sums give by another formula than the referee's."""
+
+Setup = tuple[Contract, Policy]
+
+
+@pytest.fixture(scope="module")
+def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
+    """The clinic's contract."""
+    return clinic.contract(tmp_path_factory.mktemp("contract"))
+
+
+@pytest.fixture(scope="module")
+def plain(contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    """Rows under a policy without pools."""
+    folder = tmp_path_factory.mktemp("plain")
+    return measure(Case(), contract, clinic.policy(folder, contract, everything))
+
+
+@pytest.fixture(scope="module")
+def pools(contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    """Other rows under a policy with pools; nobody is young."""
+    folder = tmp_path_factory.mktemp("pools")
+    case = Case(seed=1)
+    case.age = ["old" if g == "young" and i % 2 else g for i, g in enumerate(case.age)]
+    return measure(case, contract, clinic.policy(folder, contract, pooled))
+
+
+def assert_same(found: Measured) -> None:
+    """Native and referee have the same figures of the same cases, rankings of pools apart."""
+    mine, theirs = by_key(found.figures()), found.referee
+    pool = ("age=from 40", "age*sex=below 40", "age=from 40*sex")
+    assert set(theirs) - set(mine) == {
+        (name, where) for name, where in theirs if name in _RANKINGS and where.startswith(pool)
+    }
+    assert set(mine) <= set(theirs)
+    for key, measured in mine.items():
+        expected = theirs[key]
+        assert (measured.n, measured.of) == (expected.n, expected.of), key
+        assert measured.value == pytest.approx(expected.value, abs=1e-6, nan_ok=True), key
+        assert measured.source.startswith("tfma 0."), key
+
+
+def test_figures_are_the_referees(plain: Measured) -> None:
+    assert_same(plain)
+    assert {m.name for m in plain.figures()} >= {str(m) for m in Metric}
+
+
+def test_figures_of_pools_are_the_referees(pools: Measured) -> None:
+    assert_same(pools)
+    found = by_key(pools.figures())
+    assert {m.slice for m in found.values() if m.of == "age"} == {"age=young", "age=from 40"}
+    assert found["brier", "age*sex=below 40"].n > 10
+    assert ("roc_auc", "age=young") in found
+    assert ("roc_auc", "age=from 40") not in found
+
+
+@pytest.mark.parametrize("which", ["plain", "pools"])
+def test_intervals_from_sums_are_the_referees(which: str, request: pytest.FixtureRequest) -> None:
+    found: Measured = request.getfixturevalue(which)
+    theirs = found.referee
+    compared = 0
+    for key, measured in by_key(found.figures()).items():
+        expected = theirs[key]
+        if key[0].startswith(("absolute", "relative")):
+            assert measured.low is None, "TFMA knows of no change from row to row"
+        elif key[0] not in _OTHER_INTERVALS:
+            low, high = (
+                None if b is None else pytest.approx(b, abs=1e-6)
+                for b in (expected.low, expected.high)
+            )
+            assert (measured.low, measured.high) == (low, high), key
+            compared += measured.low is not None
+    assert compared > 100
+
+
+def test_other_intervals_hold_the_referees_or_come_close(plain: Measured) -> None:
+    mine, theirs = by_key(plain.figures()), plain.referee
+    brier, exact = mine["brier", "overall"], theirs["brier", "overall"]
+    assert brier.low < exact.low < exact.high < brier.high, "from squares instead of fourth powers"
+    auc, delong = mine["roc_auc", "overall"], theirs["roc_auc", "overall"]
+    assert auc.low == pytest.approx(delong.low, abs=0.01)
+    assert auc.high == pytest.approx(delong.high, abs=0.01)
+    precision, boyd = mine["average_precision", "overall"], theirs["average_precision", "overall"]
+    assert (precision.low, precision.high) == pytest.approx((boyd.low, boyd.high), abs=1e-6)
+
+
+def test_no_limit_lacks_a_native_figure(plain: Measured, pools: Measured) -> None:
+    def closed(found: Measured) -> set[str]:
+        limits = found.policy.release_gate.limits
+        referee = list(found.referee.values())
+        return {
+            f.rule
+            for f in agreement(found.figures(), referee, 1e-6, limits)
+            if f.status is not Status.PASS
+        }
+
+    assert closed(plain) == set()
+    # Rankings of pools are all that TFMA has no figure for, and the referee says so.
+    assert closed(pools) == {
+        f"agreement:{name}:{where}"
+        for name, where in pools.referee
+        if name in _RANKINGS and ("from 40" in where or "below 40" in where)
+    }
+    assert {x.metric for x in pools.limits.untested} == {Metric.ROC_AUC, Metric.AVERAGE_PRECISION}
+
+
+def test_tfma_takes_the_differences_itself(plain: Measured) -> None:
+    """A pair that TFMA found further apart counts, whatever its counts say."""
+    assert ("age", "sex") in plain.limits.compared
+    pair = ((("sex",), ("f",)), (("sex",), ("m",)))
+    further = {**plain.candidate.differences[pair], "tpr": -0.9}
+    differences = {**plain.candidate.differences, pair: further}
+    found = by_key(plain.figures(replace(plain.candidate, differences=differences)))
+    assert found["tpr_difference", "sex"].value == 0.9
+
+
+@pytest.mark.parametrize("breakage", ["one class", "none selected", "one group", "edges", "few"])
+def test_what_cannot_be_measured_is_closed_on_both_sides(
+    contract: Contract, tmp_path_factory: pytest.TempPathFactory, breakage: str
 ) -> None:
-    verdict = _verdict(_slices(), contract, policy, validation)
-    assert verdict.status is Status.INCONCLUSIVE
+    case = Case(9 if breakage == "few" else 60, seed=2)
+    if breakage == "one class":
+        case.labels[:] = False
+    elif breakage == "none selected":
+        case.scores[:] = 0.0
+    elif breakage == "one group":
+        case.sex = ["f"] * 60
+    elif breakage == "edges":
+        case.scores[:] = np.float32([0.0, 0.1, 0.3, 0.5, 0.7, 1.0] * 10)
+    policy = clinic.policy(tmp_path_factory.mktemp("policy"), contract, of_single_attributes)
+    found = measure(case, contract, policy, with_champion=False)
+    assert_same(found)
+    keyed = by_key(found.figures())
+    unknown = {
+        "one class": [("roc_auc", "overall"), ("average_precision", "overall"), ("tpr", "sex=f")],
+        "none selected": [("ppv", "overall"), ("selection_rate_ratio", "sex")],
+        "one group": [("tpr_difference", "sex"), ("calibration_bias_difference", "sex")],
+        "edges": [],
+        "few": [("calibration_bias_difference", "age*sex")],
+    }[breakage]  # fmt: skip
+    assert all(math.isnan(keyed[key].value) for key in unknown)
 
 
-def test_no_validation_at_all_is_inconclusive(policy: Policy) -> None:
-    (finding,) = results.validation_findings(None, policy)
-    assert finding.status is Status.INCONCLUSIVE
+def test_a_slice_that_does_not_add_up_has_no_sums(plain: Measured) -> None:
+    from components.stacks.tfx_stack import evaluation_sums
+
+    assert set(plain.candidate.sums) == set(plain.candidate.figures)
+    everybody = plain.candidate.sums[EVERYBODY]
+    assert everybody.rows == 300
+    numbers = plain.candidate.figures[EVERYBODY]
+    matrices, buckets = _parts(plain)
+    assert evaluation_sums.tally(numbers, matrices, buckets) is not None
+    for lost in (
+        ({**numbers, "example_count": 299.0}, matrices, buckets),
+        ({k: v for k, v in numbers.items() if k != "example_count"}, matrices, buckets),
+        ({**numbers, "brier": math.nan}, matrices, buckets),
+        ({k: v for k, v in numbers.items() if k != "brier"}, matrices, buckets),
+        (numbers, [], buckets),
+        (numbers, matrices * 2, buckets),
+        (numbers, matrices, []),
+        (numbers, matrices, buckets[:5]),
+    ):
+        assert evaluation_sums.tally(*lost) is None
+    buckets[3].total_weighted_label.value += 1
+    assert evaluation_sums.tally(numbers, matrices, buckets) is None
 
 
-def test_tfmas_own_no_fails(contract: Contract, policy: Policy) -> None:
-    verdict = _verdict(_slices(), contract, policy, _validation(validation_ok=False))
-    assert verdict.status is Status.FAIL
+def _parts(found: Measured) -> tuple[list, list]:
+    """TFMA's confusion matrix and calibration plot of everybody."""
+    import tensorflow_model_analysis as tfma
 
-
-def test_thresholds_are_the_policys_and_about_all_rows(contract: Contract, policy: Policy) -> None:
-    config = compile_evaluation(contract, policy)
-    (auc,) = [m for m in config.metrics_specs[0].metrics if m.class_name == "AUC"]
-    assert not auc.HasField("threshold")
-    (overall,) = auc.per_slice_thresholds
-    assert [list(s.feature_keys) for s in overall.slicing_specs] == [[]]
-    assert overall.threshold.value_threshold.lower_bound.value == 0.6
-    assert not overall.threshold.value_threshold.HasField("upper_bound")
-    sliced = [list(s.feature_keys) for s in config.slicing_specs]
-    assert sliced == [[], ["assay_group_age"], ["assay_group_sex"]]
+    (matrices,) = (
+        pair.value.confusion_matrix_at_thresholds.matrices
+        for record in tfma.load_metrics(found.uri)
+        if record.HasField("slice_key") and not record.slice_key.single_slice_keys
+        for pair in record.metric_keys_and_values
+        if (pair.key.name, pair.key.model_name) == ("confusion_matrix", "candidate")
+        and not pair.key.is_diff
+    )
+    (buckets,) = (
+        pair.value.calibration_histogram_buckets.buckets
+        for record in tfma.load_plots(found.uri)
+        if not record.slice_key.single_slice_keys
+        for pair in record.plot_keys_and_values
+        if pair.key.model_name == "candidate"
+    )
+    return list(matrices), list(buckets)

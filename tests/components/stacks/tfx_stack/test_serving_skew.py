@@ -19,8 +19,8 @@ from components.datasets.canonical import ROW_COLUMN
 from components.stacks.process import ReleaseProcess
 from components.stacks.stages import REQUIRED_OUTPUTS, Stage
 from components.stacks.tfx_stack import serving, stage_hooks, training
-from components.stacks.tfx_stack.evaluation_config import compile_evaluation
 from components.stacks.tfx_stack.preprocessing import input_columns
+from components.stacks.tfx_stack.release_stage import evaluation_config
 from components.stacks.tfx_stack.serving import (
     FEATURES_SIGNATURE,
     SIGNATURE,
@@ -82,14 +82,16 @@ def train(
 ) -> Callable[[], Trained]:
     """Trains and exports as Trainer does."""
 
+    native = process.spec.directory / "native" / tmp_path.name
+
     def run() -> Trained:
         arguments = SimpleNamespace(
             custom_config={"run_directory": str(process.spec.directory)},
             transform_graph_path=graph,
             train_files=[f"{examples_uri}/Split-train/*"],
             eval_files=[f"{examples_uri}/Split-validation/*"],
-            model_run_dir=str(tmp_path / "model_run"),
-            serving_model_dir=str(tmp_path / "model" / "Format-Serving"),
+            model_run_dir=str(native / "model_run"),
+            serving_model_dir=str(native / "model" / "Format-Serving"),
         )
         training.run_fn(arguments)
         return Trained(graph, examples_uri, arguments)
@@ -121,7 +123,7 @@ def test_a_wrong_export_is_seen(
     def mismatched(to_features: Any, network: keras.Model) -> ServingModel:
         if wrong == "transform":
             return ServingModel(ShiftedFeatures(to_features), network)
-        other = keras.models.clone_model(network)
+        other = training.build_network(network.input_shape[1], process.policy.training)
         other.set_weights([w * 1.01 for w in network.get_weights()])
         return ServingModel(to_features, other)
 
@@ -138,7 +140,7 @@ def test_features_are_a_second_signature_that_no_one_gets_unasked(
     model = tf.saved_model.load(train().arguments.serving_model_dir)
     assert set(model.signatures) == {SIGNATURE, FEATURES_SIGNATURE}
     assert set(model.signatures[SIGNATURE].structured_outputs) == {"score"}
-    (spec,) = compile_evaluation(process.contract, process.policy).model_specs
+    (spec,) = evaluation_config(process).model_specs
     assert spec.signature_name == SIGNATURE == "serving_default"
 
 
@@ -154,6 +156,7 @@ def test_the_stages_hand_over_what_skew_is_measured_on(
     assert REQUIRED_OUTPUTS[Stage.TRAIN] <= set(result.outputs)
     assert all(path.exists() for path in result.outputs.values())
     assert result.outputs["scores"] != predictions
+    assert Path(process.spec.home) / str(result.facts["location"]) == Path(model)
 
 
 def test_export_alone_needs_no_training(tmp_path: Path) -> None:
