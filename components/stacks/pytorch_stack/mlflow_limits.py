@@ -108,7 +108,11 @@ def _confirmed(
     figures: Figures,
     baseline: Figures,
 ) -> Finding:
-    """The finding if MLflow says the same or is not asked; FAIL if it says otherwise."""
+    """The finding if MLflow says the same or is not asked.
+
+    Where MLflow says otherwise it is a FAIL of its own: the tools disagree about one figure, and
+    that is no limit that anybody could excuse.
+    """
     if threshold is None or found.measurement is None or found.status is Status.INCONCLUSIVE:
         return found
     candidate: Measurement | None = found.measurement
@@ -120,7 +124,7 @@ def _confirmed(
     if passes == (found.status is Status.PASS):
         return found
     reason = f"{found.reason}; MLflow's validation says otherwise"
-    return replace(found, status=Status.FAIL, reason=reason)
+    return replace(found, rule=f"mlflow:{limit.id}", status=Status.FAIL, reason=reason)
 
 
 def _validate(

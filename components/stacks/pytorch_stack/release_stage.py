@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from components.checks.measurement import Measurement, Verdict, conclude
+from components.release.card_masking import FEWEST_SHOWN
 from components.stacks.judging import split_rows
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack import artifacts, mlflow_evaluation, mlflow_limits
@@ -53,7 +55,7 @@ def release_gate(process: ReleaseProcess) -> StageResult:
         limits, measured, champion, has_champion=process.champion is not None
     )
     verdict = conclude([*judged, same])
-    run.log_metrics({metric_name(m): m.value for m in measured})
+    run.log_metrics({metric_name(m): m.value for m in _shown(measured)})
     outputs["report"] = _report(process, measured, champion, limits, verdict)
     run.log_file(outputs["report"], "release_gate")
     return StageResult(
@@ -103,6 +105,14 @@ def _evaluation_rows(process: ReleaseProcess, evaluation: RawSplit) -> Evaluatio
     )
 
 
+def _shown(measured: Sequence[Measurement]) -> list[Measurement]:
+    """What may stand in a store that many read: nothing that rests on fewer than 11 people.
+
+    A group without cases is left out too, for its name may be somebody's. The evidence has all.
+    """
+    return [m for m in measured if m.n >= FEWEST_SHOWN]
+
+
 def _report(
     process: ReleaseProcess,
     measured: tuple[Measurement, ...],
@@ -113,8 +123,8 @@ def _report(
     return save_json(
         native_path(process, "release-gate.json"),
         {
-            "measurements": [m.to_json() for m in measured],
-            "champion": [m.to_json() for m in champion],
+            "measurements": [m.to_json() for m in _shown(measured)],
+            "champion": [m.to_json() for m in _shown(champion)],
             "notExpressible": [u.to_json() for u in limits.unexpressed],
             "verdict": verdict.to_json(),
         },

@@ -172,7 +172,9 @@ def test_the_champion_is_scored_and_compared(first, challenger) -> None:
     metrics = mlflow_run(challenger).data.metrics
     assert metrics["champion_roc_auc"] == pytest.approx(before["roc_auc", "overall"])
     report = json.loads((challenger.artifacts / "native" / "release-gate.json").read_bytes())
-    assert figures(report["champion"]) == pytest.approx(before, nan_ok=True)
+    shown = figures(report["champion"])
+    assert len(shown) > 20
+    assert shown == pytest.approx({key: before[key] for key in shown})
 
 
 def test_the_penalty_is_trained_with_and_its_groups_never_reach_the_model(
