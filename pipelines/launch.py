@@ -24,6 +24,7 @@ from components.datasets.sources import open_source
 from components.lineage.commitments import load_or_create_row_key
 from components.lineage.durable import writable_directory
 from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, EvidenceRecord
+from components.release.records import read_releases
 from components.stacks.process import ReleaseProcess, row_key_path
 from components.stacks.run_spec import (
     STACKS,
@@ -160,15 +161,15 @@ def prepare_release(directory: Path, reason: str) -> RunSpec:
         InputError: the run trained and judged no model, or is still open.
         EvidenceError: its evidence is broken.
     """
-    earlier = RunSpec.load(directory)
-    origin = RunSpec.load(earlier.origin)
-    records = {r.stage: r for r in _chain(origin).records()}
-    closing = records.get(CLOSING_STAGE)
-    if closing is None or Stage.RELEASE_GATE not in records:
+    origin = RunSpec.load(RunSpec.load(directory).origin)
+    _require_judged(origin)
+    known = read_releases(Path(origin.home), origin.dataset, origin.stack)
+    ReleaseProcess(origin)  # what the run is bound to is still what its records say
+    if known and origin.run_id in (known[-1].run, known[-1].continues):
         raise InputError(
-            "no release gate has judged a model there, or the run is still going on",
+            f"its model stands already, as release {known[-1].number}",
             where=str(directory),
-            expected="a run that was released, or blocked at release_gate",
+            expected="another run",
         )
     run_id = new_run_id(origin.stack, origin.candidate)
     target = writable_directory(Path(origin.home) / "runs" / run_id)
@@ -188,6 +189,20 @@ def prepare_release(directory: Path, reason: str) -> RunSpec:
     )
     spec.save()
     return spec
+
+
+def _require_judged(origin: RunSpec) -> None:
+    """A run was released, or it was its closed release gate that ended it."""
+    stages = {r.stage: r for r in _chain(origin).records()}
+    closing, gate = stages.get(CLOSING_STAGE), stages.get(Stage.RELEASE_GATE)
+    outcome = closing.body["outcome"] if closing is not None else ""
+    blocked_there = outcome == "blocked" and Stage.PUSH not in stages
+    if gate is None or not (outcome == "released" or blocked_there):
+        raise InputError(
+            "no release gate has judged a model there, or the run ended in another way",
+            where=str(origin.directory),
+            expected="a run that was released, or blocked at release_gate",
+        )
 
 
 def execute(specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[str] = ()) -> None:

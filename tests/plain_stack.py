@@ -50,7 +50,6 @@ def start(
     contract: Path = CONTRACT,
     data: Path | None = None,
     stack: str = "tfx",
-    continues: ReleaseProcess | None = None,
 ) -> ReleaseProcess:
     """A run that is ready for its first stage; it calls itself a run of ``stack``."""
     writable_directory(home / "keys")
@@ -65,7 +64,6 @@ def start(
         run_id, stack, candidate, str(home), str(directory / "contract.yaml"), loaded.digest,
         str(directory / "policy.yaml"), rules.digest, loaded.name, str(dataset.directory),
         dataset.version, "code", "environment", "tester", utc_now(),
-        continues.spec.run_id if continues else None, "a test" if continues else None,
     )  # fmt: skip
     spec.save()
     return ReleaseProcess(spec)

@@ -44,8 +44,9 @@ def calibration_error(held: Tally, confidence: float) -> Measurement:
     ``sqrt(2 / pi)`` times the bins' weighted standard errors (see Kumar, Liang and Ma, NeurIPS,
     2019); a limit on it errs on the closed side. The interval is that of a mean, by the normal
     approximation, clipped to [0, 1]: the error is the mean of score minus label, signed by its bin.
-    Its upper end holds always, its lower end only well above 0, where the bins' signs are sure. NaN
-    with fewer than two rows or with a score that is no number in [0, 1].
+    It rests on the spread of what was seen: where positives are rare and few were seen, both ends
+    are too low, and its lower end holds only well above 0, where the bins' signs are sure. NaN with
+    fewer than two rows or with a score that is no number in [0, 1].
     """
     total = float(np.abs(held.bin_residuals).sum())
     return _mean(Metric.CALIBRATION_ERROR, held, total, held.squares, confidence)

@@ -23,20 +23,24 @@ def leak_findings(
     inputs: Sequence[ModelInput],
     *,
     at_most: float,
+    min_n: int,
 ) -> list[Finding]:
     """One finding ``leak:<column>`` for each input of the model.
 
     Each value of a column, or each quantile bin of a number with many, missing being a value of its
     own, scores the share of positives that it has among the training rows; the AUC of that score
     over the validation rows is held against the limit. Rows that were not trained on keep rare
-    values from looking like knowledge, and shares per bin find a leak in whichever shape. A number
-    that is at a quantile is a bin of its own, so that a heap, say of zeros, hides nobody beside it.
+    values from looking like knowledge, and shares per bin find a leak that is no rising function. A
+    number that is at a quantile is a bin of its own, so that a heap, say of zeros, hides nobody
+    beside it. What is spread over more values than there are bins, as in a number's last digit, is
+    not found.
 
     Args:
         train, validation: rows with the inputs' columns.
         labels: true for positives, of both.
         inputs: the model's columns.
         at_most: largest AUC that passes, inclusive.
+        min_n: fewest validation rows of either class.
     """
     findings = []
     for column in inputs:
@@ -46,7 +50,11 @@ def leak_findings(
         ranked = Ranked.of(labels[1], scores)
         measured = roc_auc(ranked, 0.95)
         figure = Measurement(f"AUC of {column.name} alone", measured.value, measured.n)
-        findings.append(within(f"leak:{column.name}", figure, at_most=at_most))
+        if figure.n < min_n:
+            reason = f"{figure.name} rests on {figure.n} cases, {min_n} required"
+            findings.append(Finding(f"leak:{column.name}", Status.INCONCLUSIVE, reason, figure))
+        else:
+            findings.append(within(f"leak:{column.name}", figure, at_most=at_most))
     return findings or [Finding("leak", Status.INCONCLUSIVE, "the model sees no column")]
 
 

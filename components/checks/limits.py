@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import product
 
 from components.checks.champion import change_name
 from components.checks.measurement import Finding, Measurement, Status, Verdict, conclude, within
 from components.contract.errors import ProcessError
-from components.contract.policy import Limit, Policy
+from components.contract.policy import Limit, Metric, Policy, ReleaseGatePolicy
 
 
 class Figures:
@@ -45,12 +46,35 @@ def release_gate(
         has_champion: whether a release stands that the candidate would supersede; None where that
             is not known.
     """
-    figures = Figures(measurements)
-    return conclude(
-        finding
-        for limit in policy.release_gate.limits
-        for finding in limit_findings(limit, figures, has_champion)
-    )
+    figures, rules = Figures(measurements), policy.release_gate
+    findings = []
+    for limit in rules.limits:
+        findings += limit_findings(limit, figures, has_champion)
+        findings += _absent_intersections(limit, figures, rules)
+    return conclude(findings)
+
+
+def _absent_intersections(
+    limit: Limit, figures: Figures, rules: ReleaseGatePolicy
+) -> list[Finding]:
+    """INCONCLUSIVE where a limit on two attributes leaves out a pair of their groups.
+
+    Nothing is measured of people who are not there, and a group whose last rows went must not open
+    a gate that its few rows kept closed.
+    """
+    attributes = limit.slice.attributes
+    if len(attributes) < 2 or limit.slice.groups:
+        return []
+    rate = str(Metric.SELECTION_RATE)
+    labels = [
+        [m.slice.removeprefix(f"{a}=") for m in figures.of_groups(rate, a)] for a in attributes
+    ]
+    held = {m.slice for m in figures.of_groups(rate, limit.slice.name)}
+    wanted = {limit.slice.group(rules.pooled(attributes, pair)).name for pair in product(*labels)}
+    if not (absent := sorted(wanted - held)):
+        return []
+    reason = f"{limit.metric} of {limit.slice.name} has no rows of {', '.join(absent)}"
+    return [Finding(limit.rule, Status.INCONCLUSIVE, reason)]
 
 
 def limit_findings(

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.checks.measurement import MISSING
+from components.contract.errors import ProcessError
 from components.contract.policy import ReleaseGatePolicy
 
 Floats = npt.NDArray[np.float64]
@@ -108,7 +109,11 @@ class Tallies:
 
         Pools of the policy are applied. A declared group of one attribute is there even where it
         has no rows; of an intersection, only what has rows.
+
+        Raises:
+            ProcessError: a pool is called like a group that it does not list.
         """
+        self._require_only_listed(rules)
         places = [list(self.labels).index(a) for a in attributes]
         members: dict[tuple[str, ...], list[int]] = {}
         if len(attributes) == 1:
@@ -123,6 +128,15 @@ class Tallies:
             held[members[group]] = True
             found[group] = self._sum(held)
         return found
+
+    def _require_only_listed(self, rules: ReleaseGatePolicy) -> None:
+        """A pool takes in the groups that it lists, and no group of the data that is called so."""
+        for pool in rules.pools:
+            attribute = pool.attributes[0]
+            if len(pool.attributes) > 1 or pool.into not in self.labels[attribute]:
+                continue
+            if (pool.into,) not in pool.groups:
+                raise ProcessError(f"a pool of {attribute} is called like a group of the data")
 
     def _sum(self, held: Flags) -> Tally:
         kinds = self.kinds[held].sum(axis=0)

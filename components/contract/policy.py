@@ -267,9 +267,13 @@ class ReleaseGatePolicy:
 
 @dataclass(frozen=True, slots=True)
 class LeakCheck:
-    """Largest AUC, inclusive, that one column alone may reach; see ``components.checks.leak``."""
+    """Largest AUC, inclusive, that one column alone may reach; see ``components.checks.leak``.
+
+    ``min_n`` is the fewest validation rows of either class from which that is judged.
+    """
 
     at_most: float
+    min_n: int
     grounds: str
 
 

@@ -21,6 +21,9 @@ from components.contract.policy import (
     Slice,
 )
 
+_CHANCE = 0.5
+"""AUC of a score that says nothing."""
+
 _PAIRED_INTERVALS = (Metric.ROC_AUC, Metric.BRIER)
 """Metrics whose difference from the champion's has an interval; see ``components.checks``."""
 
@@ -210,6 +213,7 @@ def _check_limits(policy: Policy, contract: Contract) -> None:
         if limit.champion is not None:
             _check_champion(policy, field, limit, limit.champion.change)
             continue
+        _require_test(policy, field, limit)
         low, high = limit.metric.range
         if not low <= _threshold(limit) <= high:
             what = f"threshold {_threshold(limit):g} is outside the range of {limit.metric}"
@@ -237,6 +241,14 @@ def _check_champion(policy: Policy, field: str, limit: Limit, change: Change) ->
 
 def _threshold(limit: Limit) -> float:
     return limit.at_least if limit.at_least is not None else limit.at_most or 0.0
+
+
+def _require_test(policy: Policy, field: str, limit: Limit) -> None:
+    """A threshold that every value keeps tests nothing, and reads as if it did."""
+    low, high = limit.metric.range
+    if limit.at_least == low or limit.at_most == high:
+        what = f"every value of {limit.metric} keeps the threshold {_threshold(limit):g}"
+        raise _refuse(policy, field, what, "a threshold that some values miss")
 
 
 def _check_contradictions(policy: Policy) -> None:
@@ -271,11 +283,13 @@ def _check_enough_limits(policy: Policy, contract: Contract) -> None:
     field = "release_gate.limits"
     own = list(_own_limits(policy))
     if not any(
-        x.metric is Metric.ROC_AUC and x.at_least is not None and not x.slice.attributes
+        x.metric is Metric.ROC_AUC and (x.at_least or 0) > _CHANCE and not x.slice.attributes
         for x in own
     ):
         what = "accuracy has no limit"
-        raise _refuse(policy, field, what, "a limit on roc_auc of everybody with at_least")
+        raise _refuse(
+            policy, field, what, "a limit on roc_auc of everybody with at_least above 0.5"
+        )
     held = {
         x.slice.attributes for x in own if x.metric in (Metric.TPR_DIFFERENCE, Metric.TPR_RATIO)
     }

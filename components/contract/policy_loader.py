@@ -67,7 +67,9 @@ def load_policy(path: Path, contract: Contract) -> Policy:
         candidates={k: _candidate(k, v) for k, v in document["candidates"].items()},
         decision_threshold=document["decision"]["threshold"],
         leak_check=LeakCheck(
-            document["leak_check"]["single_column_auc_at_most"], document["leak_check"]["grounds"]
+            document["leak_check"]["single_column_auc_at_most"],
+            document["leak_check"]["min_n"],
+            document["leak_check"]["grounds"],
         ),
         release_gate=ReleaseGatePolicy(
             **{

@@ -68,10 +68,13 @@ def read_run(directory: Path) -> JudgedRun:
         raise EvidenceError(f"{directory.name} is about another dataset than its policy")
     refusal = _not_blocked(evidence)
     gate = evidence.own.get(GATE)
+    # What is waived is the model of the run that trained it, by whichever run it is asked for.
+    *_, trained = evidence.origin.values()
+    head = trained.digest
     return JudgedRun(
         home=directory.parent.parent,
-        run=directory.name,
-        head=evidence.last.digest,
+        run=evidence.origin_id,
+        head=head,
         closed=ClosedGate(
             dataset=evidence.policy.dataset,
             stack=_text(evidence.first, _NAME, "stack"),
@@ -79,6 +82,8 @@ def read_run(directory: Path) -> JudgedRun:
             model=_model(evidence),
             policy=evidence.policy,
             findings=closed_findings(gate.body) if gate is not None and refusal is None else (),
+            run=evidence.origin_id,
+            head=head,
         ),
         refusal=refusal,
     )

@@ -6,6 +6,10 @@ holds the digest of the one before, so one that is changed or taken out of the m
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -82,6 +86,18 @@ def read_releases(home: Path, dataset: str, stack: str) -> list[Release]:
             does not follow the one before.
     """
     return [_release(d, dataset, stack) for d in _documents(home, dataset, stack)]
+
+
+@contextmanager
+def history_locked(home: Path, dataset: str, stack: str) -> Iterator[None]:
+    """One release of a dataset's model in one stack at a time: what is looked at still stands."""
+    directory = writable_directory(_directory(home, dataset, stack))
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def histories(home: Path) -> list[tuple[str, str]]:

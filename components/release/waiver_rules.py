@@ -17,6 +17,8 @@ from components.contract.policy import Policy, WaiverRules
 from components.contract.stages import Stage
 from components.release.waiver_terms import ClosedFinding, Waiver
 
+_SHA256_DIGITS = 64
+
 GATE = str(Stage.RELEASE_GATE)
 """The one gate that can be waived: the data gate guards the integrity of the data."""
 
@@ -33,6 +35,7 @@ class Ground(StrEnum):
     OTHER_STACK = "other stack"
     OTHER_GATE = "other gate"
     OTHER_MODEL = "other model"
+    OTHER_RUN = "other run"
     OTHER_POLICY = "other policy"
     NOT_YET = "not yet signed"
     EXPIRED = "expired"
@@ -54,6 +57,7 @@ class Refusal:
 class ClosedGate:
     """What a waiver must be about: one model at one gate under one policy.
 
+    ``run`` is the run that trained and judged the model, ``head`` the digest of its last record;
     ``model`` is a SHA-256 in hex; ``findings`` is everything that keeps the gate closed.
     """
 
@@ -63,6 +67,8 @@ class ClosedGate:
     model: str
     policy: Policy
     findings: tuple[ClosedFinding, ...]
+    run: str
+    head: str
 
 
 NOBODY = Refusal(Ground.NOT_ALLOWED, "the policy lets nobody waive anything")
@@ -96,11 +102,17 @@ def _about_something_else(waiver: Waiver, closed: ClosedGate) -> Refusal | None:
         (Ground.OTHER_GATE, "gate", waiver.gate, closed.gate),
         (Ground.OTHER_POLICY, "policy", waiver.policy, closed.policy.digest),
         (Ground.OTHER_MODEL, "model", waiver.model, closed.model),
+        (Ground.OTHER_RUN, "run", waiver.run, closed.run),
+        (Ground.OTHER_RUN, "evidence", waiver.head, closed.head),
     ):
         if said != wanted:
-            reason = f"it is for {noun} {said[:12]} and not for {wanted[:12]}"
+            reason = f"it is for {noun} {_short(said)} and not for {_short(wanted)}"
             return Refusal(ground, reason)
     return None
+
+
+def _short(name: str) -> str:
+    return name[:12] if len(name) == _SHA256_DIGITS else name
 
 
 def guarded(gate: str) -> Refusal | None:

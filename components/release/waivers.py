@@ -153,6 +153,8 @@ def find_waiver(
     model: str,
     policy: Policy,
     findings: tuple[ClosedFinding, ...],
+    run: str,
+    head: str,
     at: datetime,
 ) -> Waiver | None:
     """The newest waiver that excuses a closed gate at a time; None if there is none.
@@ -165,13 +167,15 @@ def find_waiver(
         model: SHA-256 of the model, in hex.
         policy: the policy that rules; the keys of those who may sign are in it.
         findings: everything that keeps the gate closed, as by ``closed_findings``.
+        run: the run that trained and judged the model.
+        head: digest of that run's last record.
         at: the time that counts, with its zone.
 
     Raises:
         EvidenceError: the home's waivers are not complete.
         InputError: a key of the policy is unsound.
     """
-    closed = ClosedGate(dataset, stack, gate, model, policy, findings)
+    closed = ClosedGate(dataset, stack, gate, model, policy, findings, run, head)
     results = (e.result for e in examine(home, closed, at))
     return next((r for r in results if isinstance(r, Waiver)), None)
 

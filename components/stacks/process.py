@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,15 +25,18 @@ from components.datasets.canonical import Dataset
 from components.lineage.commitments import load_or_create_row_key
 from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, EvidenceRecord
 from components.release.model_card import write_model_card
-from components.release.records import Release, write_release
+from components.release.records import Release, history_locked, write_release
 from components.release.waivers import closed_findings, find_waiver
 from components.stacks.referee import Referee, RefereeResult, artifact_summary
 from components.stacks.releasing import (
     ChampionRun,
     champion_run,
     is_recorded,
+    is_rollback,
+    latest_release,
     release_document,
     standing_release,
+    unrecorded_runs,
 )
 from components.stacks.run_spec import RunSpec, utc_now
 from components.stacks.stages import (
@@ -71,7 +75,7 @@ class ReleaseProcess:
         self.dataset = Dataset.open(Path(spec.dataset_path))
         self.chain = EvidenceChain(spec.directory / "evidence", spec.run_id)
         self.origin = EvidenceChain(spec.origin / "evidence", spec.origin.name)
-        self.champion: Release | None = standing_release(spec)
+        self.champion: Release | None = latest_release(spec)
         self._check_binding()
         self._referee = Referee(
             spec,
@@ -121,6 +125,17 @@ class ReleaseProcess:
                     f"run {self.spec.run_id} was started with another {name} "
                     f"({expected[:12]}, now {found[:12]})"
                 )
+        # ``run.json`` is in no chain: what the records say is what the run is bound to.
+        names = ("contract", "policy", "dataset", "datasetVersion", "rowsRoot")
+        for records in (self.origin.records(), self.chain.records()):
+            for record in records[:1]:
+                body = record.body
+                same = all(body["inputs"][n] == self._inputs()[n] for n in names)
+                who = (body["stack"], body["candidate"])
+                if not same or who != (self.spec.stack, self.spec.candidate):
+                    raise EvidenceError(
+                        f"run {self.spec.run_id} is not about what stage {record.stage} recorded"
+                    )
 
     def begin(self) -> None:
         """Set the clock of a run that waited for another: its seconds count from now.
@@ -153,6 +168,8 @@ class ReleaseProcess:
         if stage is not self.next_stage():
             raise ProcessError(f"stage {stage} is not due in run {self.spec.run_id}")
         log.info("%s %s started", self.spec.stack, stage)
+        if stage is Stage.RELEASE_GATE:
+            self._meet_champion()
         result = hook()
         _check_complete(stage, result)
         if stage is Stage.RELEASE_GATE and self.champion_run is not None:
@@ -168,6 +185,15 @@ class ReleaseProcess:
         status, seconds = record.body["verdict"]["status"], record.body["seconds"]
         log.info("%s %s %s (%s s)", self.spec.stack, stage, status, seconds)
         return _is_open(record)
+
+    def _meet_champion(self) -> None:
+        """Look again at what stands: another run may have been released since this one began."""
+        with self._history():
+            for directory in unrecorded_runs(self.spec):
+                log.info("%s is closed as released and gets its record now", directory.name)
+                ReleaseProcess.open(directory)._write_release()
+            self.champion = standing_release(self.spec)
+        self._referee = replace(self._referee, champion=self.champion)
 
     def rejudge(self) -> bool:
         """The release gate of a run that releases what another run trained.
@@ -186,7 +212,8 @@ class ReleaseProcess:
         if self.spec.continues is None or stage is not self.next_stage():
             raise ProcessError(f"run {self.spec.run_id} has no gate to judge again")
         before = next(r for r in self.origin.records() if r.stage == stage)
-        referee = self._referee.rejudge(before)
+        self._meet_champion()
+        referee = self._referee.rejudge(before, self._overtaken(before, self.champion))
         result = StageResult(
             {},
             before.body["tools"],
@@ -205,6 +232,19 @@ class ReleaseProcess:
             body["waiver"] = self._waiver(body)
         return self._record(stage, body)
 
+    def _overtaken(self, gate: EvidenceRecord, standing: Release | None) -> str | None:
+        """Why a model may not be released for want of a comparison; None where it may.
+
+        A limit against the champion holds only against the one that stands. Who rolls back has seen
+        the release that stands, and wants an earlier one all the same.
+        """
+        limited = any(x.champion is not None for x in self.policy.release_gate.limits)
+        if not limited or is_rollback(self.spec):
+            return None
+        if (standing.number if standing else None) == _compared_with(gate):
+            return None
+        return "another release stands than the one that the gate compared with"
+
     def _waiver(self, body: dict[str, Any]) -> dict[str, Any] | None:
         """What two people signed about this model's closed gate, if they did and it holds today."""
         waiver = find_waiver(
@@ -215,6 +255,8 @@ class ReleaseProcess:
             model=self.model,
             policy=self.policy,
             findings=closed_findings(body),
+            run=self.origin.run_id,
+            head=self.origin.records()[-1].digest,
             at=datetime.now(UTC),
         )
         return waiver.to_json() if waiver is not None else None
@@ -288,9 +330,18 @@ class ReleaseProcess:
         Raises:
             ProcessError: a stage is missing though no gate is closed: such a run proves nothing.
         """
+        with self._history():
+            return self._close(interrupted)
+
+    def _history(self) -> AbstractContextManager[None]:
+        """While it is held, no other run of this dataset and stack is released."""
+        return history_locked(Path(self.spec.home), self.spec.dataset, self.spec.stack)
+
+    def _close(self, interrupted: str | None) -> str:
         records = self.chain.records()
         closed = next((r for r in records if not _is_open(r)), None)
         missing = [str(s) for s in self.stages[len(records) :]]
+        gate = next((r for r in records if r.stage == Stage.RELEASE_GATE), None)
         if interrupted is not None:
             outcome, reason = "interrupted", interrupted
         elif closed is not None:
@@ -299,6 +350,8 @@ class ReleaseProcess:
             raise ProcessError(
                 f"run {self.spec.run_id} did not run {', '.join(missing)} though no gate is closed"
             )
+        elif gate is not None and (overtaken := self._overtaken(gate, standing_release(self.spec))):
+            outcome, reason = "blocked", f"{gate.stage}: {overtaken}"
         else:
             outcome, reason = "released", "every stage ran and every gate is open"
             if any(r.body.get("waiver") for r in records):
@@ -317,7 +370,7 @@ class ReleaseProcess:
                 "finished": utc_now(),
             },
         )
-        self.ensure_release()
+        self._write_release()
         log.info("%s %s", self.spec.stack, outcome)
         return outcome
 
@@ -326,15 +379,17 @@ class ReleaseProcess:
 
         The chain is closed first and is the truth; a process that died in between is made up for.
         """
+        with self._history():
+            self._write_release()
+
+    def _write_release(self) -> None:
         by_stage = {r.stage: r for r in self.chain.records()}
         closing, home = by_stage.get(CLOSING_STAGE), Path(self.spec.home)
-        if closing is None or closing.body["outcome"] != "released":
-            return
-        if is_recorded(self.spec):
+        if closing is None or closing.body["outcome"] != "released" or is_recorded(self.spec):
             return
         cards = write_model_card(self.spec.directory)
         whole = {**{r.stage: r for r in self.origin.records()}, **by_stage}
-        document = release_document(self.spec, whole, cards, closing.digest)
+        document = release_document(self.spec, whole, cards)
         write_release(home, self.spec.dataset, self.spec.stack, document)
 
 
@@ -348,6 +403,11 @@ def _is_open(record: EvidenceRecord) -> bool:
     if record.body.get("verdict", {}).get("status") == Status.PASS:
         return True
     return record.stage == Stage.RELEASE_GATE and record.body.get("waiver") is not None
+
+
+def _compared_with(gate: EvidenceRecord) -> int | None:
+    champion = gate.body["champion"]
+    return champion["release"] if champion is not None else None
 
 
 def _check_complete(stage: Stage, result: StageResult) -> None:

@@ -186,6 +186,7 @@ class Referee:
             (positive[0], positive[1]),
             inputs,
             at_most=self.policy.leak_check.at_most,
+            min_n=self.policy.leak_check.min_n,
         )
 
     def train(self, native: StageResult) -> RefereeResult:
@@ -215,11 +216,15 @@ class Referee:
         findings = [*judged.findings, *self._skew(native)]
         return RefereeResult(outputs, conclude(findings), judged.measurements)
 
-    def rejudge(self, before: EvidenceRecord) -> RefereeResult:
+    def rejudge(self, before: EvidenceRecord, overtaken: str | None) -> RefereeResult:
         """Judge the stored scores of an earlier release gate again, and come to the same figures.
 
         What compared the model with training is taken over from that gate: the files that it rests
         on are those of the run that trained.
+
+        Args:
+            before: the record of that gate.
+            overtaken: why its comparison with the champion says nothing any more.
 
         Raises:
             EvidenceError: the scores are not those that were judged, or the figures differ.
@@ -245,7 +250,9 @@ class Referee:
             raise EvidenceError("the stored scores give other figures than the gate recorded")
         found = [Finding.from_json(f) for f in before.body["referee"]["findings"]]
         skew = [f for f in found if f.rule.startswith("skew:")]
-        return RefereeResult(outputs, conclude([*judged.findings, *skew]), judged.measurements)
+        late = [Finding("champion", Status.INCONCLUSIVE, overtaken)] if overtaken else []
+        verdict = conclude([*judged.findings, *skew, *late])
+        return RefereeResult(outputs, verdict, judged.measurements)
 
     def _skew(self, native: StageResult) -> list[Finding]:
         """The model that would be served computes what training computed, for the same rows."""

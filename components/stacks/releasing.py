@@ -8,13 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from components.contract.contract import Contract
+from components.contract.errors import EvidenceError
 from components.contract.policy import Candidate, Policy
 from components.contract.policy_loader import load_policy
 from components.lineage.digests import sha256_file
-from components.lineage.evidence import EvidenceRecord
+from components.lineage.evidence import (
+    CLOSING_STAGE,
+    EvidenceChain,
+    EvidenceRecord,
+    parse_canonical,
+)
 from components.release.records import Release, read_releases
-from components.stacks.run_spec import RunSpec, utc_now
+from components.stacks.run_spec import RunSpec
 from components.stacks.stages import Stage
+
+_RELEASED = "released"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +37,64 @@ class ChampionRun:
     candidate: Candidate
 
 
-def standing_release(spec: RunSpec) -> Release | None:
-    """The release that a run's model would supersede, if there is one."""
+def latest_release(spec: RunSpec) -> Release | None:
+    """The release that a run's model would supersede, if there is one, as the history has it."""
     before = [r for r in _history(spec) if r.run != spec.run_id]
     return before[-1] if before else None
+
+
+def standing_release(spec: RunSpec) -> Release | None:
+    """As ``latest_release``, once it is known to be what the run that it names came to.
+
+    Raises:
+        EvidenceError: that run was not released, with that model and evidence, or is not there.
+    """
+    standing = latest_release(spec)
+    if standing is not None:
+        _require_released(spec, standing)
+    return standing
+
+
+def unrecorded_runs(spec: RunSpec) -> list[Path]:
+    """Directories of runs that were closed as released and are not in the history, oldest first.
+
+    A process died between the two, or somebody took a record away; the chain is the truth.
+    """
+    named = {r.run for r in _history(spec)} | {spec.run_id}
+    found = []
+    for path in sorted((Path(spec.home) / "runs").glob(f"*-{spec.stack}-*/evidence/*-close.json")):
+        directory = path.parent.parent
+        if directory.name in named:
+            continue
+        body = parse_canonical(path.read_bytes(), path.name).get("body", {})
+        mine = body.get("inputs", {}).get("dataset") == spec.dataset
+        if mine and body.get("stack") == spec.stack and body.get("outcome") == _RELEASED:
+            found.append(directory)
+    return found
+
+
+def _require_released(spec: RunSpec, release: Release) -> None:
+    """The run that a release names was closed as released, and pushed that model."""
+    directory = Path(spec.home) / "runs" / release.run
+    records = {r.stage: r for r in EvidenceChain(directory / "evidence", release.run).records()}
+    closing, pushed = records.get(CLOSING_STAGE), records.get(Stage.PUSH)
+    if closing is None or pushed is None:
+        raise EvidenceError(f"run {release.run} of release {release.number} is not there, or open")
+    model = pushed.body["outputs"]["serving_model"]["sha256"]
+    found = (closing.body["outcome"], closing.digest, model)
+    if found != (_RELEASED, release.head, release.model):
+        raise EvidenceError(f"release {release.number} is not what run {release.run} came to")
 
 
 def is_recorded(spec: RunSpec) -> bool:
     """Whether a run stands in the release history."""
     return spec.run_id in {r.run for r in _history(spec)}
+
+
+def is_rollback(spec: RunSpec) -> bool:
+    """Whether a run releases a model that was released before."""
+    before = {r.continues or r.run for r in _history(spec) if r.run != spec.run_id}
+    return spec.continues in before
 
 
 def _history(spec: RunSpec) -> list[Release]:
@@ -65,7 +122,7 @@ def champion_run(
 
 
 def release_document(
-    spec: RunSpec, records: Mapping[str, EvidenceRecord], cards: Sequence[Path], head: str
+    spec: RunSpec, records: Mapping[str, EvidenceRecord], cards: Sequence[Path]
 ) -> dict[str, Any]:
     """What a release record says of a run beside its place in the history.
 
@@ -73,18 +130,18 @@ def release_document(
         spec: the run.
         records: its records by stage; of a stage that it did not run, those of the run that did.
         cards: the model card's files.
-        head: digest of the record that closed the run.
     """
+    closing = records[CLOSING_STAGE]
     waiver = records[Stage.RELEASE_GATE].body.get("waiver")
     return {
         "run": spec.run_id,
         "candidate": spec.candidate,
         "model": records[Stage.PUSH].body["outputs"]["serving_model"]["sha256"],
-        "head": head,
+        "head": closing.digest,
         "policy": spec.policy,
         "contract": spec.contract,
         "actor": spec.actor,
-        "at": utc_now(),
+        "at": closing.body["finished"],
         "kind": _kind(spec, waived=waiver is not None),
         "continues": spec.continues or "",
         "reason": spec.reason or "",
@@ -99,7 +156,6 @@ def release_document(
 
 
 def _kind(spec: RunSpec, *, waived: bool) -> str:
-    released = {r.continues or r.run for r in _history(spec)}
-    if spec.continues in released:
+    if is_rollback(spec):
         return "rollback"
     return "waived" if waived else "release"

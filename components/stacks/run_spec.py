@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -64,15 +64,29 @@ class RunSpec:
 
     @classmethod
     def load(cls, directory: Path) -> RunSpec:
-        """Read ``run.json`` back.
+        """Read ``run.json`` back; its paths are those of the home that it lies in.
+
+        A home that was copied or moved is read where it is, and not where it was.
 
         Raises:
             EvidenceError: there is none, or it is not one.
         """
+        directory = directory.resolve()
+        home = directory.parent.parent
         try:
-            return cls(**json.loads((directory / "run.json").read_bytes()))
+            spec = cls(**json.loads((directory / "run.json").read_bytes()))
+            dataset = home / "datasets" / spec.dataset / Path(spec.dataset_path).name
         except (OSError, ValueError, TypeError) as error:
             raise EvidenceError(f"{directory} is not a run") from error
+        if spec.run_id != directory.name or directory.parent.name != "runs":
+            raise EvidenceError(f"{directory} is not run {spec.run_id} in a home")
+        return replace(
+            spec,
+            home=str(home),
+            contract_path=str(directory / "contract.yaml"),
+            policy_path=str(directory / "policy.yaml"),
+            dataset_path=str(dataset),
+        )
 
 
 def new_run_id(stack: str, candidate: str) -> str:

@@ -116,6 +116,8 @@ def test_a_release_needs_a_reason_and_a_judged_model(home: Home) -> None:
 
 
 def test_a_rollback_of_a_rollback_goes_back_to_the_run_that_trained(home: Home) -> None:
+    second = ReleaseProcess(prepare_release(home.second.spec.directory, "once more"))
+    PlainStack(second).release()
     spec = prepare_release(home.back.spec.directory, "again")
     assert spec.continues == home.first.spec.run_id
 

@@ -16,8 +16,7 @@ from mlflow.models.evaluation.validation import (
     validate_evaluation_results,
 )
 
-from components.checks import limits
-from components.checks.limits import Figures
+from components.checks.limits import Figures, release_gate
 from components.checks.measurement import Finding, Measurement, Status
 from components.contract.clauses import Unexpressed
 from components.contract.policy import ChampionLimit, Change, Limit, Policy
@@ -56,6 +55,7 @@ def compile_to_mlflow(policy: Policy) -> CompiledLimits:
 
 
 def limit_findings(
+    policy: Policy,
     compiled: CompiledLimits,
     measurements: Sequence[Measurement],
     champion: Sequence[Measurement] = (),
@@ -67,17 +67,25 @@ def limit_findings(
     validation says so too, if it has words for the limit.
 
     Args:
-        compiled: the limits.
+        policy: the limits.
+        compiled: the same, as MLflow has words for them.
         measurements: native figures of the candidate, changes against the champion among them.
         champion: native figures of the champion; none where it was not scored.
         has_champion: whether a champion stands; None where that is not known.
     """
     figures, baseline = Figures(measurements), Figures(champion)
+    asked = {limit.id: (limit, threshold) for limit, threshold in compiled.thresholds}
     return [
-        _confirmed(found, limit, threshold, figures, baseline)
-        for limit, threshold in compiled.thresholds
-        for found in limits.limit_findings(replace(limit, tested_on="point"), figures, has_champion)
+        _confirmed(found, *asked[found.rule.split(":")[1]], figures, baseline)
+        for found in release_gate(measurements, _on_the_point(policy), has_champion).findings
     ]
+
+
+def _on_the_point(policy: Policy) -> Policy:
+    """The policy with every limit tested on the point: native figures have no intervals."""
+    rules = policy.release_gate
+    limits = tuple(replace(limit, tested_on="point") for limit in rules.limits)
+    return replace(policy, release_gate=replace(rules, limits=limits))
 
 
 def _threshold(limit: Limit) -> tuple[MetricThreshold | None, str]:

@@ -52,7 +52,7 @@ def release_gate(process: ReleaseProcess) -> StageResult:
         )
     limits = mlflow_limits.compile_to_mlflow(process.policy)
     judged = mlflow_limits.limit_findings(
-        limits, measured, champion, has_champion=process.champion is not None
+        process.policy, limits, measured, champion, has_champion=process.champion is not None
     )
     verdict = conclude([*judged, same])
     run.log_metrics({metric_name(m): m.value for m in _shown(measured)})

@@ -39,11 +39,12 @@ def _auc_interval(
 ) -> tuple[float | None, float | None]:
     """Hanley and McNeil's interval (Radiology, 1982), clipped to [0, 1].
 
-    The standard error comes from the area and the class sizes under exponential scores.
+    The standard error comes from the area and the class sizes under exponential scores. An area of
+    0 or 1 would have none, which says nothing: there is no interval then.
     """
     from scipy.stats import norm
 
-    if min(positives, negatives) == 0 or not math.isfinite(auc):
+    if min(positives, negatives) == 0 or not 0 < auc < 1:
         return None, None
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     variance = (

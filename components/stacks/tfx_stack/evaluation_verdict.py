@@ -8,8 +8,7 @@ from typing import Any
 
 from tensorflow_model_analysis.slicer import slicer_lib
 
-from components.checks import limits
-from components.checks.limits import Figures
+from components.checks.limits import release_gate
 from components.checks.measurement import Finding, Measurement, Status, Verdict, conclude
 from components.contract.contract import Contract
 from components.contract.policy import Limit, Policy, Slice
@@ -45,16 +44,13 @@ def native_verdict(
         own_word: as from ``validation_findings`` and ``slice_findings``.
         has_champion: whether a champion stands.
     """
-    figures = Figures(measured)
-    rejected = {f.rule: f for f in own_word}
-    found = [
-        _confirmed(finding, rejected)
-        for limit in policy.release_gate.limits
-        if limit not in compiled.untested
-        for finding in limits.limit_findings(_as_tested(limit), figures, has_champion)
-    ]
-    known = {f.rule for f in found}
-    return conclude([*found, *(f for f in own_word if f.rule not in known)])
+    tested = [_as_tested(x) for x in policy.release_gate.limits if x not in compiled.untested]
+    rules = replace(policy.release_gate, limits=tuple(tested))
+    judged = release_gate(measured, replace(policy, release_gate=rules), has_champion)
+    found = judged.findings
+    known, rejected = {f.rule for f in found}, {f.rule: f for f in own_word}
+    confirmed = [_confirmed(f, rejected) for f in found]
+    return conclude([*confirmed, *(f for f in own_word if f.rule not in known)])
 
 
 def _as_tested(limit: Limit) -> Limit:
@@ -62,11 +58,16 @@ def _as_tested(limit: Limit) -> Limit:
 
 
 def _confirmed(found: Finding, rejected: dict[str, Finding]) -> Finding:
-    """The finding, unless it passes what TFMA rejects; TFMA knows nothing of too few cases."""
+    """The finding, unless it passes what TFMA rejects; TFMA knows nothing of too few cases.
+
+    That is a finding of its own: the tools disagree about one figure, and that is no limit that
+    anybody could excuse.
+    """
     own = rejected.get(found.rule)
     if own is None or found.status is not Status.PASS:
         return found
-    return replace(found, status=own.status, reason=f"{found.reason}; {own.reason}")
+    reason = f"{found.reason}; {own.reason}"
+    return replace(found, rule=f"{_TFMA}:{found.rule}", status=own.status, reason=reason)
 
 
 def slice_findings(found: Evaluation, contract: Contract, held: Combinations) -> list[Finding]:
@@ -97,12 +98,28 @@ def validation_findings(
         return []
     if validation is None or not validation.validation_details.slicing_details:
         return [Finding(_TFMA, Status.INCONCLUSIVE, "TFMA validated nothing")]
-    if validation.missing_thresholds or validation.missing_slices or validation.rubber_stamp:
+    if validation.missing_thresholds or validation.rubber_stamp or _missing_slices(validation):
         return [Finding(_TFMA, Status.INCONCLUSIVE, "TFMA lacked a threshold or a slice")]
     failed = list(_failures(validation, compiled, contract))
     if not failed and not validation.validation_ok:
         return [Finding(_TFMA, Status.FAIL, "TFMA's validation rejects the model, not saying why")]
     return failed or [Finding(_TFMA, Status.PASS, "TFMA's validation passes its thresholds")]
+
+
+def _missing_slices(validation: Any) -> list[Any]:
+    """Slices that TFMA did not see.
+
+    It also calls one missing that has failed a threshold, if another limit has the same bound.
+    """
+    failed = [
+        slicer_lib.deserialize_slice_key(v.slice_key)
+        for v in validation.metric_validations_per_slice
+    ]
+    return [
+        spec
+        for spec in validation.missing_slices
+        if not any(slicer_lib.SingleSliceSpec(spec=spec).is_slice_applicable(k) for k in failed)
+    ]
 
 
 def _failures(validation: Any, compiled: CompiledLimits, contract: Contract) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -9,17 +10,21 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from components.contract.errors import EvidenceError, InputError, ProcessError
 from components.contract.stages import Stage
+from components.lineage.digests import canonical_json
 from components.release.history import as_of, periods
-from components.release.records import Release, read_releases
+from components.release.records import Release, read_releases, write_release
 from components.stacks.process import ReleaseProcess
 from components.stacks.recomputation import recompute
+from components.stacks.run_spec import RunSpec
 from components.stacks.stages import CHAMPION_PREDICTIONS, StageResult
+from pipelines.launch import prepare_release
 from tests import seeded
 from tests.plain_stack import PlainStack, changed_outputs, start, without
 
@@ -46,14 +51,7 @@ class Insurer:
 
     def continued(self, earlier: ReleaseProcess) -> ReleaseProcess:
         """A run that is to release what an earlier one trained."""
-        return start(
-            self.home,
-            "plain",
-            policy=self.policy,
-            contract=self.contract,
-            data=Path(self.home / "rows-1.csv"),
-            continues=earlier,
-        )
+        return ReleaseProcess(prepare_release(earlier.spec.directory, "a test"))
 
     @property
     def releases(self) -> list[Release]:
@@ -192,6 +190,7 @@ def test_scores_that_were_changed_since_are_not_judged_again(tmp_path: Path, nam
     insurer = Insurer(tmp_path)
     insurer.run()
     second = insurer.run(seed=2)
+    insurer.run(seed=3)
     path = second.artifacts / f"{name}.parquet"
     table = pq.read_table(path)
     higher = pc.min_element_wise(pc.add(table["score"], 0.001), 1.0)
@@ -229,6 +228,7 @@ def test_a_figure_that_was_recorded_wrongly_shows(
         process = insurer.run()
     different = {(d.name, d.slice) for d in recompute(process.spec.directory) if not d.same}
     assert different == {("brier", "overall"), ("finding", "agreement:brier:overall")}
+    insurer.run(seed=2)
     with pytest.raises(EvidenceError, match="give other figures than the gate recorded"):
         insurer.continued(process).rejudge()
 
@@ -237,6 +237,132 @@ def test_nothing_can_be_computed_of_a_run_without_a_gate(tmp_path: Path) -> None
     process = Insurer(tmp_path).run(seeded.leaked)
     with pytest.raises(InputError, match="has not come to a release gate"):
         recompute(process.spec.directory)
+
+
+def test_a_run_is_what_its_records_say_and_not_what_its_files_say(tmp_path: Path) -> None:
+    insurer = Insurer(tmp_path)
+    blocked = insurer.run(seeded.biased)
+    directory = blocked.spec.directory
+    document = json.loads((directory / "policy.yaml").read_text())
+    for limit in document["release_gate"]["limits"]:
+        limit.update({"at_most": 0.9} if limit["id"] == "opportunity-sex" else {})
+    (directory / "policy.yaml").write_text(json.dumps(document))
+    spec = json.loads((directory / "run.json").read_text())
+    spec["policy"] = hashlib.sha256((directory / "policy.yaml").read_bytes()).hexdigest()
+    (directory / "run.json").write_bytes(canonical_json(spec))
+    known = set((tmp_path / "runs").iterdir())
+    for look in (
+        lambda: ReleaseProcess.open(directory),
+        lambda: prepare_release(directory, "a test"),
+        lambda: recompute(directory),
+    ):
+        with pytest.raises(EvidenceError, match="is not about what stage ingest recorded"):
+            look()
+    assert set((tmp_path / "runs").iterdir()) == known
+
+
+def test_a_copied_home_is_read_where_it_is(tmp_path: Path) -> None:
+    process = Insurer(tmp_path / "home").run()
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "home", copy)
+    run = copy / "runs" / process.spec.run_id
+    shutil.rmtree(tmp_path / "home")
+    assert [d for d in recompute(run) if not d.same] == []
+    assert RunSpec.load(run).home == str(copy)
+    path = run / "artifacts" / "predictions.parquet"
+    pq.write_table(pq.read_table(path).slice(1), path)
+    with pytest.raises(EvidenceError, match="is not what stage release_gate recorded"):
+        recompute(run)
+
+
+def test_two_runs_that_began_together_meet_at_the_gate(tmp_path: Path) -> None:
+    insurer = Insurer(tmp_path)
+    good, worse = insurer.start(), insurer.start(seeded.uninformed)
+    assert PlainStack(good).run() == "released"
+    assert PlainStack(worse).run() == "blocked"
+    assert finding(worse, "limit:champion")[0] == "FAIL"
+
+
+def test_a_release_in_between_closes_a_run_that_never_met_it(tmp_path: Path) -> None:
+    insurer = Insurer(tmp_path)
+    late = insurer.start(seed=2)
+    stack = PlainStack(late)
+    for stage in Stage:
+        assert late.run_stage(stage, lambda s=stage: stack.hook(s))
+    insurer.run()
+    assert late.close() == "blocked"
+    reason = late.chain.records()[-1].body["reason"]
+    assert reason.endswith("another release stands than the one that the gate compared with")
+    assert len(insurer.releases) == 1
+
+
+def test_a_waived_model_still_has_to_meet_the_champion_that_stands(tmp_path: Path) -> None:
+    insurer = Insurer(tmp_path)
+    blocked = insurer.run(seeded.biased)
+    insurer.run()
+    again = insurer.continued(blocked)
+    assert PlainStack(again).release() == "blocked"
+    assert finding(again, "champion")[0] == "INCONCLUSIVE"
+
+
+def test_a_run_that_was_broken_off_is_not_taken_up_again(tmp_path: Path) -> None:
+    insurer = Insurer(tmp_path)
+    process = insurer.start()
+    stack = PlainStack(process)
+    for stage in list(Stage)[:6]:
+        assert process.run_stage(stage, lambda s=stage: stack.hook(s))
+    process.close(interrupted="stopped by hand")
+    with pytest.raises(InputError, match="ended in another way"):
+        insurer.continued(process)
+
+
+def test_the_model_that_stands_is_not_released_again(tmp_path: Path) -> None:
+    insurer = Insurer(tmp_path)
+    with pytest.raises(InputError, match="stands already, as release 1"):
+        insurer.continued(insurer.run())
+
+
+def test_a_forged_release_is_no_champion(tmp_path: Path) -> None:
+    insurer = Insurer(tmp_path)
+    first, blocked = insurer.run(), insurer.run(seeded.biased)
+    kept = insurer.releases[0]
+    forged = {
+        **{k: getattr(kept, k) for k in ("candidate", "model", "policy", "contract", "actor")},
+        "run": blocked.spec.run_id,
+        "head": "0" * 64,
+        "at": first.chain.records()[-1].body["finished"],
+    }
+    write_release(tmp_path, "insurer", "tfx", forged)
+    with pytest.raises(EvidenceError, match="of release 2 is not there, or open"):
+        insurer.run(seed=2)
+
+
+def test_a_release_taken_out_of_the_history_comes_back_from_the_evidence(tmp_path: Path) -> None:
+    insurer = Insurer(tmp_path)
+    insurer.run()
+    kept = insurer.releases
+    shutil.rmtree(tmp_path / "releases")
+    worse = insurer.run(seeded.uninformed)
+    assert outcome(worse) == "blocked"
+    assert finding(worse, "limit:champion")[0] == "FAIL"
+    assert insurer.releases == kept
+
+
+def test_a_limit_on_pairs_misses_no_pair(tmp_path: Path) -> None:
+    def on_pairs(document: dict) -> None:
+        limit = seeded.limit("pairs", "tpr_difference", slice=["sex", "age"], at_most=0.9)
+        document["release_gate"]["limits"].append(limit)
+
+    def no_old_women(rows: seeded.Rows) -> None:
+        rows["age"] = np.where(rows["sex"] == "f", 30, rows["age"])
+
+    insurer = Insurer(tmp_path, on_pairs)
+    process = insurer.run(no_old_women)
+    assert outcome(process) == "blocked"
+    closed = [f for f in gate(process)["referee"]["findings"] if f["status"] == "INCONCLUSIVE"]
+    assert [(f["rule"], f["reason"]) for f in closed] == [
+        ("limit:pairs", "tpr_difference of sex*age has no rows of sex=f*age=50 and over")
+    ]
 
 
 def _release(number: int, at: str) -> Release:
