@@ -132,7 +132,7 @@ def _confirmed(
     if passes == (found.status is Status.PASS):
         return found
     reason = f"{found.reason}; MLflow's validation says otherwise"
-    return replace(found, rule=f"mlflow:{limit.id}", status=Status.FAIL, reason=reason)
+    return replace(found, rule=f"mlflow:{found.rule}", status=Status.FAIL, reason=reason)
 
 
 def _validate(

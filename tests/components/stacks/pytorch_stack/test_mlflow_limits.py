@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from mlflow.models import MetricThreshold
@@ -19,7 +23,6 @@ from components.contract.policy import (
     Limit,
     Metric,
     Policy,
-    ReleaseGatePolicy,
     Slice,
 )
 from components.stacks.pytorch_stack import mlflow_limits
@@ -29,11 +32,17 @@ BY_SEX = Slice(("sex",))
 PASS, FAIL, INCONCLUSIVE = Status.PASS, Status.FAIL, Status.INCONCLUSIVE
 
 
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
+@cache
+def of_the_clinic() -> Policy:
     """The clinic's policy: an accuracy limit on the point, a fairness limit on the worse bound."""
-    folder = tmp_path_factory.mktemp("limits")
-    return clinic.policy(folder, clinic.contract(folder))
+    with TemporaryDirectory() as folder:
+        return clinic.policy(Path(folder), clinic.contract(Path(folder)))
+
+
+@pytest.fixture
+def policy() -> Policy:
+    """The clinic's policy."""
+    return of_the_clinic()
 
 
 def limit(
@@ -44,11 +53,10 @@ def limit(
     return Limit("one", metric, slice, tested_on=tested_on, min_n=10, grounds="", **bounds)
 
 
-class OneLimit:
-    """What a policy is to the compiler: its limits."""
-
-    def __init__(self, *limits: Limit) -> None:
-        self.release_gate = ReleaseGatePolicy(0.95, 0.01, 0.01, 0.01, limits)
+def only(*limits: Limit) -> Policy:
+    """The policy with other limits."""
+    policy = of_the_clinic()
+    return replace(policy, release_gate=replace(policy.release_gate, limits=limits))
 
 
 def judged(
@@ -58,11 +66,12 @@ def judged(
     has_champion: bool | None = True,
 ) -> list[Finding]:
     """The findings of one limit, with the change against the champion measured where asked for."""
-    compiled = mlflow_limits.compile_to_mlflow(OneLimit(of))
+    policy = only(of)
+    compiled = mlflow_limits.compile_to_mlflow(policy)
     measured = list(now)
     if of.champion is not None and before:
         measured.append(change(of, now[0], before[0]))
-    return mlflow_limits.limit_findings(compiled, measured, before, has_champion)
+    return mlflow_limits.limit_findings(policy, compiled, measured, before, has_champion)
 
 
 def status(*arguments, **fields) -> Status:
@@ -103,7 +112,7 @@ def test_limits_are_inclusive_and_closed(policy: Policy, auc: float, gap: float,
         Measurement("tpr_difference", gap, 100, slice="sex"),
     ]
     compiled = mlflow_limits.compile_to_mlflow(policy)
-    found = {f.rule: f.status for f in mlflow_limits.limit_findings(compiled, measured)}
+    found = {f.rule: f.status for f in mlflow_limits.limit_findings(policy, compiled, measured)}
     assert (found["limit:auc"], found["limit:tpr"]) == expected
     assert found["limit:tpr-age"] is INCONCLUSIVE
 
@@ -137,6 +146,25 @@ def test_a_comparison_that_leaves_out_a_small_group_names_it() -> None:
     (found,) = judged(gap, [*groups, Measurement("tpr_difference", 0.0, 50, slice="sex")])
     assert found.status is INCONCLUSIVE
     assert "sex=x (3)" in found.reason
+
+
+def test_a_pair_of_groups_without_rows_is_inconclusive() -> None:
+    pairs = Slice(("age", "sex"))
+    groups = [
+        Measurement("selection_rate", 0.5, 50, slice=where, of=of)
+        for where, of in (
+            ("age=old", "age"),
+            ("age=young", "age"),
+            ("sex=f", "sex"),
+            ("age=old*sex=f", "age*sex"),
+        )
+    ]
+    found = judged(limit(Metric.SELECTION_RATE, slice=pairs, at_least=0.2), groups)
+    assert [(f.rule, f.status) for f in found] == [
+        ("limit:one:age=old*sex=f", PASS),
+        ("limit:one", INCONCLUSIVE),
+    ]
+    assert "age=young*sex=f" in found[1].reason
 
 
 def test_mlflow_alone_lets_a_relative_change_of_nan_pass_and_we_do_not() -> None:
@@ -195,7 +223,7 @@ def test_an_improvement_is_asked_for_through_mlflows_baseline(
 def test_what_mlflow_has_no_words_for_is_listed_and_judged_on_the_change(
     wanted: Limit, now: float, before: float, expected: Status
 ) -> None:
-    compiled = mlflow_limits.compile_to_mlflow(OneLimit(wanted))
+    compiled = mlflow_limits.compile_to_mlflow(only(wanted))
     assert [t for _, t in compiled.thresholds] == [None]
     assert [u.rule for u in compiled.unexpressed] == ["limit:one"]
     assert "tested on the change itself" in compiled.unexpressed[0].why
@@ -229,7 +257,7 @@ def test_without_a_champion_only_declared_grounds_pass() -> None:
 
 def test_a_worst_bound_is_listed_also_for_a_change() -> None:
     compiled = mlflow_limits.compile_to_mlflow(
-        OneLimit(against(Change.ABSOLUTE, at_least=-0.02, tested_on="worst_bound"))
+        only(against(Change.ABSOLUTE, at_least=-0.02, tested_on="worst_bound"))
     )
     assert sorted(u.why.split(":")[0] for u in compiled.unexpressed) == [
         "MLflow asks for an improvement over its baseline and knows no tolerance",
@@ -241,13 +269,13 @@ def test_a_worst_bound_is_listed_also_for_a_change() -> None:
 def test_mlflow_and_the_limit_must_both_hold(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mlflow_limits, "_validate", lambda *_: value < 0.6)
     (found,) = judged(limit(at_least=0.6), auc(value))
-    assert found.status is FAIL
+    assert (found.rule, found.status) == ("mlflow:limit:one", FAIL)
     assert "MLflow's validation says otherwise" in found.reason
 
 
 def test_a_change_without_the_champions_own_figure_is_not_confirmed() -> None:
     wanted = against(Change.ABSOLUTE, at_least=0.02)
     measured = [*auc(0.9), change(wanted, *auc(0.9), *auc(0.7))]
-    compiled = mlflow_limits.compile_to_mlflow(OneLimit(wanted))
-    (found,) = mlflow_limits.limit_findings(compiled, measured, (), True)
+    compiled = mlflow_limits.compile_to_mlflow(only(wanted))
+    (found,) = mlflow_limits.limit_findings(only(wanted), compiled, measured, (), True)
     assert found.status is FAIL

@@ -24,7 +24,7 @@ def limit(name: str, metric: str, **fields) -> clinic.Document:
     """One limit of a policy."""
     common = {"tested_on": "point", "min_n": 1, "grounds": GROUNDS}
     if "at_most" not in fields:
-        common["at_least"] = 0.0
+        common["at_least"] = 0.01
     return {"id": name.replace("_", "-"), "metric": metric, **common, **fields}
 
 
