@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,17 @@ def rows_with_codes() -> list[dict[str, str]]:
         row["constant"] = "1234567890123457"  # too long for an exact sum in floats
     rows[0]["ward"] = "seen once"
     return rows
+
+
+def learnable_rows() -> list[dict[str, str]]:
+    """The clinic's rows with everybody's age, and readmissions that mostly follow from the cost."""
+    chance = random.Random(1)
+    found = rows_with_codes()
+    for row in found:
+        row["age"] = row["age"] or "50"
+        costly = float(row["cost"]) > 70
+        row["readmitted"] = str(int(costly == (chance.random() < 0.85)))
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,244 @@
+"""Real runs of the clinic, one after the other: a champion, a challenger, and a way back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from ml_metadata.metadata_store import MetadataStore
+from tfx.dsl.compiler import compiler
+
+from components.checks.measurement import Measurement
+from components.contract.errors import EvidenceError
+from components.datasets.canonical import ROW_COLUMN
+from components.lineage.digests import sha256_tree
+from components.release.records import read_releases
+from components.stacks.process import ReleaseProcess
+from components.stacks.stages import CHAMPION_PREDICTIONS, PREDICTIONS, Stage
+from components.stacks.tfx_stack import native_records, recorded_artifacts
+from pipelines import tfx_pipeline
+from pipelines.launch import prepare_release
+from pipelines.tfx_release_pipeline import build_release_pipeline
+from tests import clinic
+from tests.components.stacks.tfx_stack.conftest import learnable_rows
+from tests.components.stacks.tfx_stack.tfma_cases import GROUNDS, limit
+from tests.plain_stack import start
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def _lenient(document: clinic.Document) -> None:
+    """Limits that any model of the clinic keeps that has learned something."""
+    document["data_gate"]["drift"]["default"]["at_most"] = 0.9
+    document["training"].update(epochs=3)
+    document["candidates"]["fair"].update(
+        mitigation="opportunity_penalty", penalty_strength=1.0, mitigate_by=["sex", "age"]
+    )
+    document["release_gate"]["limits"] = [
+        limit("auc", "roc_auc", at_least=0.51),
+        limit("tpr", "tpr_difference", slice="sex", at_most=0.999),
+        limit("tpr-age", "tpr_difference", slice="age", at_most=0.999),
+        limit(
+            "drop", "roc_auc", at_least=-0.999,
+            champion={"change": "absolute", "none_yet": GROUNDS},
+        ),
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class History:
+    """Three runs in one home: the first release, the challenger, and the first model again."""
+
+    home: Path
+    first: ReleaseProcess
+    second: ReleaseProcess
+    again: ReleaseProcess
+    begin: Callable[[str], ReleaseProcess]
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> History:
+    """The runs, of two candidates that see different columns."""
+    folder = tmp_path_factory.mktemp("history")
+    contract = clinic.contract(folder)
+    policy = clinic.policy(folder, contract, _lenient)
+    data = folder / "clinic.csv"
+    data.write_text(clinic.csv_text(learnable_rows()), encoding="utf-8")
+
+    def begin(candidate: str) -> ReleaseProcess:
+        return start(
+            folder / "home", candidate, policy=policy.path, contract=contract.path, data=data
+        )
+
+    first = begin("plain")
+    tfx_pipeline.run(first)
+    assert first.close() == "released", first.chain.records()[-1].body["reason"]
+    second = begin("fair")
+    tfx_pipeline.run(second)
+    assert second.close() == "released", second.chain.records()[-1].body["reason"]
+    again = ReleaseProcess(prepare_release(first.spec.directory, "a test"))
+    tfx_pipeline.release(again)
+    assert again.close() == "released", again.chain.records()[-1].body["reason"]
+    return History(folder / "home", first, second, again, begin)
+
+
+def gate(process: ReleaseProcess) -> dict[str, Any]:
+    """The body of a run's release gate."""
+    return next(r for r in process.chain.records() if r.stage == Stage.RELEASE_GATE).body
+
+
+def scores(process: ReleaseProcess, name: str) -> dict[bytes, float]:
+    """Scores that a run kept, by row."""
+    table = pq.read_table(process.artifacts / f"{name}.parquet")
+    return dict(zip(table[ROW_COLUMN].to_pylist(), table["score"].to_pylist(), strict=True))
+
+
+def test_a_first_model_has_no_champion(history: History) -> None:
+    assert history.first.champion_run is None
+    body = gate(history.first)
+    assert CHAMPION_PREDICTIONS not in body["outputs"]
+    assert body["facts"]["notExpressible"] == 2
+    (drop,) = [f for f in body["native"]["findings"] if f["rule"] == "limit:drop"]
+    assert "no champion yet" in drop["reason"]
+
+
+def test_the_champion_scores_the_challengers_rows(history: History) -> None:
+    mine = scores(history.second, CHAMPION_PREDICTIONS)
+    theirs = scores(history.first, PREDICTIONS)
+    assert mine == pytest.approx(theirs, abs=1e-6)
+    assert mine != pytest.approx(scores(history.second, PREDICTIONS), abs=1e-3)
+
+
+def test_tfma_compares_with_the_champion_as_the_referee_does(history: History) -> None:
+    body = gate(history.second)
+    name = "absolute change of roc_auc"
+    native, referee = (
+        next(m for m in map(Measurement.from_json, body[key]) if m.name == name)
+        for key in ("nativeMeasurements", "measurements")
+    )
+    assert native.value == pytest.approx(referee.value, abs=5e-3)
+    assert (native.n, native.source[:4]) == (referee.n, "tfma")
+    agreed = {f["rule"]: f["status"] for f in body["referee"]["findings"]}
+    assert agreed[f"agreement:{name}:overall"] == "PASS"
+    (drop,) = [f for f in body["native"]["findings"] if f["rule"] == "limit:drop"]
+    assert drop["status"] == "PASS"
+    assert drop["measurement"]["value"] != "0.0"
+    assert {f["status"] for f in body["native"]["findings"]} == {"PASS"}
+
+
+def test_the_pipeline_compares_with_the_champion(history: History) -> None:
+    compiled = compiler.Compiler().compile(tfx_pipeline.build_pipeline(history.second))
+    nodes = {n.pipeline_node.node_info.id: n.pipeline_node for n in compiled.nodes}
+
+    def producer(node: str, key: str) -> str:
+        (channel,) = nodes[node].inputs.inputs[key].channels
+        return str(channel.producer_node_query.id)
+
+    assert producer("Evaluator", "baseline_model") == "ChampionModel"
+    assert producer("ReleaseGate", "champion_scores") == "ChampionScores"
+    assert producer("ChampionScores", "model") == "ChampionModel"
+
+
+def test_the_first_model_stands_again(history: History) -> None:
+    one, two, three = read_releases(history.home, "clinic", "tfx")
+    assert (three.run, three.kind, three.continues) == (
+        history.again.spec.run_id, "rollback", one.run,
+    )  # fmt: skip
+    assert three.model == one.model != two.model
+    pushed = sorted((history.home / "serving" / "clinic" / "tfx").iterdir(), key=lambda p: p.name)
+    assert [sha256_tree(p) for p in pushed] == [one.model, two.model, three.model]
+    assert [r.stage for r in history.again.chain.records()] == [
+        "release_gate", "push", "score", "close",
+    ]  # fmt: skip
+
+
+def test_the_store_says_whose_model_it_is(history: History) -> None:
+    store = MetadataStore(native_records.connection(history.home))
+    origin, run = history.first.spec.run_id, history.again.spec.run_id
+    context = store.get_context_by_type_and_name("pipeline_run", run)
+    held = {
+        store.get_artifact_types_by_id([a.type_id])[0].name: a.custom_properties
+        for a in store.get_artifacts_by_context(context.id)
+    }
+    assert {k: v["assay_run"].string_value for k, v in held.items()} == {
+        "Model": origin, "Examples": origin, "ModelBlessing": run, "PushedModel": run,
+        "AssayStageRecord": run, "InferenceResult": run,
+    }  # fmt: skip
+    trained = next(r for r in history.first.chain.records() if r.stage == Stage.TRAIN)
+    assert held["Model"]["assay_sha256"].string_value
+    assert (
+        held["PushedModel"]["assay_sha256"].string_value
+        == (trained.body["outputs"]["model"]["sha256"])
+    )
+
+
+@contextmanager
+def tampered(directory: Path) -> Iterator[None]:
+    """One more byte in one of its files, for a while."""
+    path = next(p for p in sorted(directory.rglob("*")) if p.is_file())
+    before = path.read_bytes()
+    path.write_bytes(before + b"\0")
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+
+
+def test_another_model_than_was_judged_is_not_pushed(history: History) -> None:
+    process = ReleaseProcess(prepare_release(history.second.spec.directory, "a test"))
+    model = recorded_artifacts.model_of_origin(process)
+    with tampered(model), pytest.raises(EvidenceError, match="another content"):
+        tfx_pipeline.release(process)
+    assert [r.stage for r in process.chain.records()] == ["release_gate"]
+    assert len(list((history.home / "serving" / "clinic" / "tfx").iterdir())) == 3
+
+
+def test_other_examples_than_were_read_are_not_scored(history: History) -> None:
+    examples = recorded_artifacts.examples_of_origin(history.again)
+    with tampered(examples), pytest.raises(EvidenceError, match="another content"):
+        build_release_pipeline(history.again)
+    away = examples.rename(examples.with_name("away"))
+    with pytest.raises(EvidenceError, match="is not there"):
+        build_release_pipeline(history.again)
+    away.rename(examples)
+
+
+def test_a_champion_that_is_another_model_is_not_compared_with(
+    history: History, tmp_path: Path
+) -> None:
+    process = history.begin("fair")
+    champion = process.champion_run
+    assert champion is not None
+    assert champion.release.number == 3
+    recorded_artifacts.fetch_champion(history.home, champion, tmp_path / "right")
+    assert sha256_tree(tmp_path / "right") == champion.release.model
+    record = next(r for r in history.again.chain.records() if r.stage == Stage.PUSH)
+    pushed = history.home / record.body["facts"]["location"]
+    with tampered(pushed), pytest.raises(EvidenceError, match="another content"):
+        recorded_artifacts.fetch_champion(history.home, champion, tmp_path / "wrong")
+    away = pushed.rename(pushed.with_name("away"))
+    with pytest.raises(EvidenceError, match="release 3 is not where it was pushed"):
+        recorded_artifacts.fetch_champion(history.home, champion, tmp_path / "gone")
+    away.rename(pushed)
+
+
+def test_a_continued_run_that_is_not_released_is_withdrawn(history: History) -> None:
+    record = next(r for r in history.again.chain.records() if r.stage == Stage.PUSH)
+    pushed = history.home / record.body["facts"]["location"]
+    tfx_pipeline.settle(history.again, "released")
+    assert pushed.is_dir()
+    tfx_pipeline.settle(history.again, "interrupted")
+    assert not pushed.exists()
+    shutil.move(history.again.spec.directory / "native" / "withdrawn", pushed)
+
+
+def test_a_gate_that_stays_closed_starts_nothing() -> None:
+    closed: Any = SimpleNamespace(rejudge=lambda: False)
+    tfx_pipeline.release(closed)
