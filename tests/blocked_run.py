@@ -53,6 +53,11 @@ class BlockedRun:
     policy: Policy
 
     @property
+    def head(self) -> str:
+        """Digest of the run's last record."""
+        return EvidenceChain(self.directory / "evidence", RUN).records()[-1].digest
+
+    @property
     def waivers(self) -> Path:
         """Where the run's waivers go."""
         return self.home / "waivers" / "clinic" / "tfx"

@@ -109,7 +109,8 @@ def test_a_waiver_is_granted_and_found(run: BlockedRun, tmp_path: Path, by_id: b
     assert run.written == ["000001.json"]
     waiver = find_waiver(
         run.home, dataset="clinic", stack="tfx", gate="release_gate", model=MODEL,
-        policy=run.policy, findings=(("limit:tpr", "FAIL"),), at=datetime.now(UTC),
+        policy=run.policy, findings=(("limit:tpr", "FAIL"),), run=RUN, head=run.head,
+        at=datetime.now(UTC),
     )  # fmt: skip
     assert waiver is not None
     assert waiver.expires == expires

@@ -15,6 +15,7 @@ from components.release.waiver_requests import Answer, Asked, request_waiver
 from components.release.waiver_rules import Refusal
 from components.release.waiver_terms import Waiver
 from components.stacks.process import ReleaseProcess
+from pipelines.launch import prepare_release
 from tests import seeded
 from tests.plain_stack import PlainStack, start
 
@@ -33,23 +34,10 @@ class Home:
             path / "documents", lambda document: document.update(waivers=rules)
         )
 
-    def start(self, seed: int, continues: ReleaseProcess | None = None) -> ReleaseProcess:
-        """A run that is ready for its first stage."""
-        data = self.path / f"rows-{seed}.csv"
-        if continues is None:
-            seeded.write_rows(data, seeded.biased, seed)
-        return start(
-            self.path,
-            "plain",
-            policy=self.policy,
-            contract=self.contract,
-            data=data,
-            continues=continues,
-        )
-
     def blocked(self, seed: int = 1) -> ReleaseProcess:
         """A run that its release gate ended."""
-        process = self.start(seed)
+        data = seeded.write_rows(self.path / f"rows-{seed}.csv", seeded.biased, seed)
+        process = start(self.path, "plain", policy=self.policy, contract=self.contract, data=data)
         assert PlainStack(process).run() == "blocked"
         return process
 
@@ -79,6 +67,11 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
+def continued(earlier: ReleaseProcess) -> ReleaseProcess:
+    """A run that is to release what an earlier one trained."""
+    return ReleaseProcess(prepare_release(earlier.spec.directory, "a test"))
+
+
 def gate(process: ReleaseProcess) -> dict[str, Any]:
     """The body of the release gate's record."""
     return next(r.body for r in process.chain.records() if r.stage == Stage.RELEASE_GATE)
@@ -89,7 +82,7 @@ def test_a_waived_model_is_released_and_the_release_names_the_waiver(home: Home)
     waiver = home.waive(process).result
     assert isinstance(waiver, Waiver)
     assert (waiver.findings, waiver.head) == (CLOSED, process.chain.records()[-1].digest)
-    again = home.start(1, continues=process)
+    again = continued(process)
     assert PlainStack(again).release() == "released"
     assert gate(again)["verdict"]["status"] == "FAIL"
     assert gate(again)["waiver"] == waiver.to_json()
@@ -100,7 +93,7 @@ def test_a_waived_model_is_released_and_the_release_names_the_waiver(home: Home)
 def test_a_waiver_is_good_for_one_model_only(home: Home) -> None:
     first, second = home.blocked(1), home.blocked(2)
     assert isinstance(home.waive(first).result, Waiver)
-    assert PlainStack(home.start(2, continues=second)).release() == "blocked"
+    assert PlainStack(continued(second)).release() == "blocked"
     assert home.releases == []
 
 
@@ -109,31 +102,31 @@ def test_an_edited_waiver_opens_nothing(home: Home) -> None:
     path = home.waive(process).path
     raw = path.read_bytes()
     path.write_bytes(raw.replace(b'"sig":"', b'"sig":"A', 1))
-    assert PlainStack(home.start(1, continues=process)).release() == "blocked"
+    assert PlainStack(continued(process)).release() == "blocked"
     path.write_bytes(raw)
-    assert PlainStack(home.start(1, continues=process)).release() == "released"
+    assert PlainStack(continued(process)).release() == "released"
 
 
 def test_a_refused_request_opens_nothing(home: Home) -> None:
     process = home.blocked()
     assert isinstance(home.waive(process, gate="data_gate").result, Refusal)
-    assert PlainStack(home.start(1, continues=process)).release() == "blocked"
+    assert PlainStack(continued(process)).release() == "blocked"
 
 
 def test_a_model_that_was_blocked_again_can_still_be_waived(home: Home) -> None:
     process = home.blocked()
-    again = home.start(1, continues=process)
+    again = continued(process)
     assert PlainStack(again).release() == "blocked"
     waiver = home.waive(again).result
     assert isinstance(waiver, Waiver)
     assert waiver.model == process.model
-    assert PlainStack(home.start(1, continues=process)).release() == "released"
+    assert PlainStack(continued(process)).release() == "released"
 
 
 def test_what_was_released_by_a_waiver_needs_no_second_one(home: Home) -> None:
     process = home.blocked()
     home.waive(process)
-    again = home.start(1, continues=process)
+    again = continued(process)
     PlainStack(again).release()
     refusal = home.waive(again).result
     assert isinstance(refusal, Refusal)

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from components.contract.errors import EvidenceError, InputError
-from components.contract.policy import Policy
 from components.lineage.digests import canonical_json
 from components.lineage.dsse import sign
 from components.lineage.evidence import EvidenceChain, parse_canonical
@@ -65,7 +64,7 @@ def found(run: BlockedRun, **changes: Any) -> Waiver | None:
     """What the release process finds."""
     wanted: Document = {
         "dataset": "clinic", "stack": "tfx", "gate": "release_gate", "model": MODEL,
-        "policy": run.policy, "findings": CLOSED, "at": NOW,
+        "policy": run.policy, "findings": CLOSED, "run": RUN, "head": run.head, "at": NOW,
     }  # fmt: skip
     return find_waiver(run.home, **{**wanted, **changes})
 
@@ -84,10 +83,9 @@ def test_two_people_waive_a_closed_gate_and_the_release_process_finds_it(run: Bl
     assert run.written == ["000001.json"]
     assert answer.path == run.waivers / "000001.json"
     raw = answer.path.read_bytes()
-    head = EvidenceChain(run.directory / "evidence", RUN).records()[-1].digest
     assert answer.result == Waiver(
         run=RUN,
-        head=head,
+        head=run.head,
         dataset="clinic",
         stack="tfx",
         gate="release_gate",
@@ -143,7 +141,7 @@ def test_the_newest_waiver_that_holds_is_found(run: BlockedRun) -> None:
     assert older.expires == date(2026, 12, 22)
     grounds = [
         (e.name, e.result.ground if isinstance(e.result, Refusal) else None)
-        for e in examine(run.home, closed(run.policy), after)
+        for e in examine(run.home, closed(run), after)
     ]
     assert grounds == [("000002.json", Ground.EXPIRED), ("000001.json", None)]
 
@@ -185,7 +183,7 @@ def test_the_model_of_a_run_that_continues_another_is_the_one_that_was_trained(
     tmp_path: Path,
 ) -> None:
     first = blocked_run(tmp_path / "first")
-    head = EvidenceChain(first.directory / "evidence", RUN).records()[-1].digest
+    head = first.head
     continued = {"facts": {"continues": "earlier", "head": head}}
     run = blocked_run(tmp_path, stages=("release_gate",), release_gate=continued)
     earlier = run.directory.parent / "earlier"
@@ -203,22 +201,23 @@ def test_the_model_of_a_run_that_continues_another_is_the_one_that_was_trained(
         release_gate={"facts": {"continues": "earlier", "head": last.digest}},
     )
     shutil.copytree(earlier, again.directory.parent / "earlier")
-    assert granted(again).model == MODEL
+    waiver = granted(again)
+    assert (waiver.model, waiver.run, waiver.head) == (MODEL, "earlier", last.digest)
 
 
 # What check refuses: each waiver is signed by the right people and wrong in one point.
 
 
-def closed(policy: Policy, **changes: Any) -> ClosedGate:
+def closed(run: BlockedRun, /, **changes: Any) -> ClosedGate:
     """The gate that the waivers below are about."""
-    gate = ClosedGate("clinic", "tfx", "release_gate", MODEL, policy, CLOSED)
+    gate = ClosedGate("clinic", "tfx", "release_gate", MODEL, run.policy, CLOSED, RUN, run.head)
     return replace(gate, **changes)
 
 
-def terms(run: BlockedRun, **changes: Any) -> Waiver:
+def terms(run: BlockedRun, /, **changes: Any) -> Waiver:
     """A waiver that holds, but for what is changed."""
     waiver = Waiver(
-        RUN, "a" * 64, "clinic", "tfx", "release_gate", MODEL, run.policy.digest, CLOSED,
+        RUN, run.head, "clinic", "tfx", "release_gate", MODEL, run.policy.digest, CLOSED,
         "Because.", NOW.date() + 30 * DAY, "ana", "bo", NOW,
     )  # fmt: skip
     return replace(waiver, **changes)
@@ -231,7 +230,7 @@ def signed(run: BlockedRun, waiver: Waiver, *names: str) -> bytes:
 
 
 def test_the_waiver_that_the_refusals_change_holds(run: BlockedRun) -> None:
-    result = check(signed(run, terms(run)), closed(run.policy), NOW)
+    result = check(signed(run, terms(run)), closed(run), NOW)
     assert isinstance(result, Waiver)
     assert replace(result, sha256="") == terms(run)
 
@@ -244,6 +243,10 @@ OTHER = "b" * 64
     [
         pytest.param({"model": OTHER}, (), {}, Ground.OTHER_MODEL, "for model bbbb", id="model"),
         pytest.param({}, (), {"model": OTHER}, Ground.OTHER_MODEL, "not for bbbb", id="reused"),
+        pytest.param({"run": "other"}, (), {}, Ground.OTHER_RUN, "for run other and", id="run"),
+        pytest.param({"head": OTHER}, (), {}, Ground.OTHER_RUN, "for evidence bb", id="head"),
+        pytest.param({}, (), {"run": "other"}, Ground.OTHER_RUN, "not for other", id="reused run"),
+        pytest.param({}, (), {"head": OTHER}, Ground.OTHER_RUN, "not for bb", id="rewritten run"),
         pytest.param({"policy": OTHER}, (), {}, Ground.OTHER_POLICY, "for policy bb", id="policy"),
         pytest.param({"dataset": "x"}, (), {}, Ground.OTHER_DATASET, "dataset x", id="dataset"),
         pytest.param({"stack": "pytorch"}, (), {}, Ground.OTHER_STACK, "pytorch", id="stack"),
@@ -359,7 +362,7 @@ def test_a_waiver_that_breaks_a_rule(
     says: str,
 ) -> None:
     raw = signed(run, terms(run, **changes), *signers)
-    result = check(raw, closed(run.policy, **gate), NOW)
+    result = check(raw, closed(run, **gate), NOW)
     assert isinstance(result, Refusal)
     assert (result.ground, says in result.reason) == (ground, True), result
 
@@ -395,7 +398,7 @@ def test_a_statement_that_is_no_waiver(run: BlockedRun, change: Callable[[Docume
     statement = terms(run).to_statement()
     change(statement)
     keys = [load_private(run.keys[n].private) for n in ("ana", "bo")]
-    result = check(sign(statement, keys), closed(run.policy), NOW)
+    result = check(sign(statement, keys), closed(run), NOW)
     assert isinstance(result, Refusal)
     assert result.ground is Ground.MALFORMED
 
@@ -415,19 +418,19 @@ def test_an_edited_waiver_is_refused_and_says_so(run: BlockedRun) -> None:
         lambda p: p.replace(MODEL.encode(), OTHER.encode()),
         lambda p: p + b"\n",
     ):
-        result = check(_resigned(raw, edit), closed(run.policy), NOW)
+        result = check(_resigned(raw, edit), closed(run), NOW)
         assert isinstance(result, Refusal)
         assert result.ground is Ground.EDITED
         assert "does not fit what is signed" in result.reason
     for broken in (b"", raw + b"\n", raw[:-1], json.dumps(json.loads(raw)).encode()):
-        result = check(broken, closed(run.policy), NOW)
+        result = check(broken, closed(run), NOW)
         assert isinstance(result, Refusal)
         assert result.ground is Ground.EDITED
 
 
 def test_no_bit_of_a_waiver_can_change(run: BlockedRun) -> None:
     sound = signed(run, terms(run))
-    gate = closed(run.policy)
+    gate = closed(run)
     for place in range(len(sound)):
         changed = sound[:place] + bytes([sound[place] ^ 1 << place % 8]) + sound[place + 1 :]
         assert isinstance(check(changed, gate, NOW), Refusal)
@@ -436,7 +439,7 @@ def test_no_bit_of_a_waiver_can_change(run: BlockedRun) -> None:
 def test_a_second_signature_of_the_same_key_is_no_second_person(run: BlockedRun) -> None:
     envelope = json.loads(signed(run, terms(run), "ana"))
     envelope["signatures"] *= 2
-    result = check(canonical_json(envelope), closed(run.policy), NOW)
+    result = check(canonical_json(envelope), closed(run), NOW)
     assert isinstance(result, Refusal)
     assert result.ground is Ground.NOT_AUTHORISED
 
@@ -461,7 +464,7 @@ def test_one_person_in_both_roles_is_one(
 
     run = blocked_run(tmp_path, change=change)
     waiver = terms(run, signer=names[0], cosigner=names[1])
-    result = check(signed(run, waiver, *set(names)), closed(run.policy), NOW)
+    result = check(signed(run, waiver, *set(names)), closed(run), NOW)
     assert (result.ground if isinstance(result, Refusal) else None) == ground
 
 
@@ -471,7 +474,7 @@ def _two_keys(document: Document, keys: Any) -> None:
 
 def test_one_person_with_two_keys_is_one(tmp_path: Path) -> None:
     run = blocked_run(tmp_path, change=_two_keys)
-    result = check(signed(run, terms(run, cosigner="Ana ")), closed(run.policy), NOW)
+    result = check(signed(run, terms(run, cosigner="Ana ")), closed(run), NOW)
     assert isinstance(result, Refusal)
     assert result.ground is Ground.SELF_COSIGNED
     with pytest.raises(InputError, match="--cosigner: Ana  again, who signs already"):
@@ -480,10 +483,10 @@ def test_one_person_with_two_keys_is_one(tmp_path: Path) -> None:
 
 def test_a_policy_without_waivers_lets_nobody_waive(tmp_path: Path, run: BlockedRun) -> None:
     strict = blocked_run(tmp_path / "strict", change=lambda d, _: d.pop("waivers"))
-    result = check(signed(run, terms(run)), closed(strict.policy), NOW)
+    result = check(signed(run, terms(run)), closed(strict), NOW)
     assert isinstance(result, Refusal)
     assert result.ground is Ground.NOT_ALLOWED
-    assert refusal_of(terms(run), closed(strict.policy), NOW) == result
+    assert refusal_of(terms(run), closed(strict), NOW) == result
     answer = request_waiver(strict.directory, strict.asked())
     assert answer.result == Refusal(Ground.NOT_ALLOWED, "the policy lets nobody waive anything")
 
@@ -494,7 +497,7 @@ def _one_key(document: Document, keys: Any) -> None:
 
 def test_one_key_under_two_names_is_one_person(tmp_path: Path) -> None:
     run = blocked_run(tmp_path, change=_one_key)
-    refusal = refusal_of(terms(run), closed(run.policy), NOW)
+    refusal = refusal_of(terms(run), closed(run), NOW)
     assert refusal is not None
     assert refusal.ground is Ground.SELF_COSIGNED
 
@@ -523,7 +526,7 @@ def test_a_policy_with_unsound_keys_is_bad_input(
 ) -> None:
     run = blocked_run(tmp_path, change=change)
     for ask in (
-        lambda: check(signed(run, terms(run)), closed(run.policy), NOW),
+        lambda: check(signed(run, terms(run)), closed(run), NOW),
         lambda: request_waiver(run.directory, run.asked()),
     ):
         with pytest.raises(InputError, match=says):
@@ -548,7 +551,7 @@ def test_a_policy_with_unsound_keys_is_bad_input(
 def test_the_last_day_is_a_day_of_utc_and_counts(
     run: BlockedRun, at: datetime, ground: Ground | None
 ) -> None:
-    result = check(signed(run, terms(run)), closed(run.policy), at)
+    result = check(signed(run, terms(run)), closed(run), at)
     assert (result.ground if isinstance(result, Refusal) else None) == ground
 
 
@@ -769,13 +772,12 @@ def test_what_a_rule_is_against_is_refused_and_recorded(
 def test_the_record_of_a_refusal_says_what_was_asked_and_by_whom(run: BlockedRun) -> None:
     with pytest.raises(InputError):
         request_waiver(run.directory, run.asked(expires="2020-01-01"))
-    head = EvidenceChain(run.directory / "evidence", RUN).records()[-1].digest
     ids = {name: hashlib.sha256(run.keys[name].raw).hexdigest() for name in ("ana", "bo")}
     assert refused(run) == {
         "schemaVersion": "assay-waiver-refused/v1",
         "number": 1,
         "run": RUN,
-        "head": head,
+        "head": run.head,
         "dataset": "clinic",
         "stack": "tfx",
         "model": MODEL,
