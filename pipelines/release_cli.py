@@ -27,12 +27,16 @@ def release(
 
     from components.release.run_summary import as_json as summary_json
     from components.release.run_summary import summarise
+    from components.release.waiver_requests import check_reason
+    from components.stacks.run_spec import RunSpec
     from pipelines.catalogue import run_directory
     from pipelines.launch import execute, prepare_release, stacks_named
     from pipelines.show import Progress
 
-    spec = prepare_release(run_directory(run, home), _required(reason))
-    stacks_named(spec.stack)
+    check_reason(reason)
+    directory = run_directory(run, home)
+    stacks_named(RunSpec.load(directory).stack)
+    spec = prepare_release(directory, reason)
     console = Console(stderr=True, quiet=as_json, highlight=False)
     with Progress(console).watching() as progress:
         execute([spec], progress)
@@ -42,14 +46,6 @@ def release(
     else:
         typer.echo(f"{summary.run_id}: {summary.outcome}, {summary.reason}")
     raise typer.Exit(0 if summary.outcome == "released" else 1)
-
-
-def _required(reason: str) -> str:
-    from components.contract.errors import InputError
-
-    if not reason.strip():
-        raise InputError("is empty", where="--reason", expected="why this model is released now")
-    return reason.strip()
 
 
 def releases(
@@ -69,6 +65,8 @@ def releases(
     from components.release.history import periods
     from components.release.records import histories, read_releases
 
+    if as_of:
+        standing([], as_of)  # refused before anything is looked for
     known = [(d, s) for d, s in histories(home) if dataset in (None, d) and stack in (None, s)]
     if not known and (dataset or stack):
         raise InputError(

@@ -28,7 +28,7 @@ def groups(source: CardSource) -> Section:
     note = (
         f"A cell has the figure, its {source.policy.release_gate.confidence:.0%} interval and the "
         f"cases behind it (n). Where these are 1 to 10, the card shows {SMALL} and the figure is "
-        f"{HIDDEN}, so that nobody can be recognised."
+        f"{HIDDEN}."
     )
     return Section("groups", "Metrics by group", blocks, note)
 

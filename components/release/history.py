@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -9,6 +10,8 @@ from typing import Any
 
 from components.contract.errors import InputError
 from components.release.records import Release
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +76,15 @@ def _span(when: str) -> tuple[datetime, datetime]:
     """First moment, and the moment behind the last one."""
     expected = "a day as 2026-11-24 or a moment as 2026-11-24T12:00:00Z, not yet to come"
     try:
-        if len(when) == len("2026-11-24"):
+        if _DAY.fullmatch(when):
             start = datetime.combine(date.fromisoformat(when), time(), UTC)
             end = start + timedelta(days=1)
-        else:
+        elif "T" in when:
             start = datetime.fromisoformat(when)
             start = start if start.tzinfo else start.replace(tzinfo=UTC)
             end = start + timedelta(microseconds=1)
+        else:
+            raise ValueError(when)
     except (ValueError, OverflowError) as error:
         raise InputError(f"{when!r} is no date", where="--as-of", expected=expected) from error
     if start > datetime.now(UTC):

@@ -92,7 +92,7 @@ def _make(run: JudgedRun, asked: Asked) -> tuple[Waiver, bytes] | Refusal:
     """What was asked cannot be right: InputError. A rule is against it: Refusal. Else a waiver."""
     if asked.gate not in GATES:
         raise InputError(f"no gate {asked.gate!r}", where="--gate", expected=GATE)
-    _check_reason(asked.reason)
+    check_reason(asked.reason)
     expires = _day(asked.expires)
     keys = [load_private(p) for p in (asked.signer_key, asked.cosigner_key)]
     if run.policy.waivers is None:
@@ -124,10 +124,15 @@ def _make(run: JudgedRun, asked: Asked) -> tuple[Waiver, bytes] | Refusal:
     return result if isinstance(result, Refusal) else (result, envelope)
 
 
-def _check_reason(reason: str) -> None:
+def check_reason(reason: str) -> None:
+    """Refuse a reason that is empty, too long, or not plain text on one line.
+
+    Raises:
+        InputError: it is.
+    """
     if not reason.strip() or len(reason) > MAX_REASON or reason != _printable(reason):
         raise InputError(
-            "cannot stand in a waiver",
+            "cannot stand in a record",
             where="--reason",
             expected=f"1 to {MAX_REASON:,} characters on one line",
         )

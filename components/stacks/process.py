@@ -12,6 +12,7 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +78,17 @@ class ReleaseProcess:
         self.origin = EvidenceChain(spec.origin / "evidence", spec.origin.name)
         self.champion: Release | None = latest_release(spec)
         self._check_binding()
-        self._referee = Referee(
-            spec,
+
+    @cached_property
+    def _referee(self) -> Referee:
+        """Made when it is needed: to look at a run must make no row key."""
+        return Referee(
+            self.spec,
             self.contract,
             self.policy,
             self.candidate,
             self.dataset,
-            load_or_create_row_key(row_key_path(Path(spec.home))),
+            load_or_create_row_key(row_key_path(Path(self.spec.home))),
             self.chain,
             self.origin,
             self.champion,

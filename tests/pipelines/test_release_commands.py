@@ -106,7 +106,8 @@ def test_bad_input_is_one_line(home: Home, arguments: tuple[str, ...], words: st
 def test_a_release_needs_a_reason_and_a_judged_model(home: Home) -> None:
     known = set((home.path / "runs").iterdir())
     for run, reason, words in (
-        (home.first, "  ", "--reason: is empty"),
+        (home.first, "  ", "--reason: cannot stand in a record"),
+        (home.first, "turned \u202e round", "--reason: cannot stand in a record"),
         (home.leaked, "r", "no release gate has judged a model there"),
     ):
         done = assay("release", run.spec.run_id, "--reason", reason, "--home", home.path)

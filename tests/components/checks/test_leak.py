@@ -28,12 +28,13 @@ def _finding(
     *,
     categorical: bool = False,
     at_most: float = 0.85,
+    min_n: int = 1,
 ) -> Finding:
     train, validation = (
         pa.table({"x": c if isinstance(c, pa.Array) else pa.array(c)}) for c in column
     )
     (found,) = leak_findings(
-        train, validation, labels, [ModelInput("x", categorical)], at_most=at_most
+        train, validation, labels, [ModelInput("x", categorical)], at_most=at_most, min_n=min_n
     )
     assert found.rule == "leak:x"
     return found
@@ -160,6 +161,20 @@ def test_no_rows_prove_nothing_and_break_nothing(categorical: bool, empty: str) 
         assert found.status is Status.INCONCLUSIVE
 
 
+@pytest.mark.parametrize("column", ["copied", "noise"])
+@pytest.mark.parametrize("rarer", [True, False])
+def test_too_few_of_either_class_prove_nothing(column: str, rarer: bool) -> None:
+    """Nine of the rarer class, whichever it is, whatever the column knows."""
+    asked = np.arange(VALIDATION) < 9
+    labels = LABELS[0], asked if rarer else ~asked
+    given = _with(labels, lambda y, _: y.astype(float)) if column == "copied" else _NOISE
+    found = _finding(given, labels, min_n=10)
+    assert found.status is Status.INCONCLUSIVE
+    assert found.reason == "AUC of x alone rests on 9 cases, 10 required"
+    enough = _finding(given, labels, min_n=9)
+    assert enough.status is (Status.FAIL if column == "copied" else Status.PASS)
+
+
 def test_the_limit_is_inclusive() -> None:
     column = (pa.array([1.0, 0.0]), pa.array([1.0, 0.0]))
     labels = np.array([True, False]), np.array([True, False])
@@ -171,7 +186,7 @@ def test_every_input_has_its_finding_and_no_other_column() -> None:
     table = pa.table({"a": [1.0, 2.0] * 5, "b": ["x", "y"] * 5, "c": [1.0] * 10})
     labels = np.array([True, False] * 5)
     inputs = [ModelInput("b", True), ModelInput("c", False)]
-    found = leak_findings(table, table, (labels, labels), inputs, at_most=0.9)
+    found = leak_findings(table, table, (labels, labels), inputs, at_most=0.9, min_n=1)
     assert [(f.rule, f.status) for f in found] == [
         ("leak:b", Status.FAIL),
         ("leak:c", Status.PASS),
@@ -180,5 +195,14 @@ def test_every_input_has_its_finding_and_no_other_column() -> None:
 
 def test_a_model_that_sees_nothing_was_not_checked() -> None:
     empty = pa.table({})
-    (found,) = leak_findings(empty, empty, LABELS, [], at_most=0.9)
+    (found,) = leak_findings(empty, empty, LABELS, [], at_most=0.9, min_n=1)
     assert (found.rule, found.status) == ("leak", Status.INCONCLUSIVE)
+
+
+def test_a_leak_of_too_few_rows_is_not_judged() -> None:
+    copied = _with(LABELS, lambda labels, _: labels.astype(float))
+    fewest = min(int(LABELS[1].sum()), int((~LABELS[1]).sum()))
+    assert _finding(copied, min_n=fewest).status is Status.FAIL
+    few = _finding(copied, min_n=fewest + 1)
+    assert few.status is Status.INCONCLUSIVE
+    assert few.reason.endswith(f"rests on {fewest} cases, {fewest + 1} required")

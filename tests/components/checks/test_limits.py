@@ -10,8 +10,8 @@ import pytest
 from components.checks.limits import Figures, limit_findings, release_gate
 from components.checks.measurement import Finding, Measurement, Status
 from components.contract.errors import ProcessError
-from components.contract.policy import Change, Limit, Metric, Policy
-from tests.components.checks.samples import limit, with_limits
+from components.contract.policy import Change, Limit, Metric, Policy, Pool
+from tests.components.checks.samples import GROUNDS, limit, with_limits
 
 AUC = limit(Metric.ROC_AUC, at_least=0.6, min_n=10)
 GAP = limit(Metric.TPR_DIFFERENCE, "sex", at_most=0.1, tested_on="worst_bound", min_n=10)
@@ -137,6 +137,57 @@ def test_a_group_of_another_slice_is_no_group_of_this_one() -> None:
         Measurement("tpr", 0.9, 50),
     ]
     assert _only(EACH, *others).reason == "tpr of sex was not measured"
+
+
+# Pairs of groups that are not there
+
+
+def _rates(*groups: str) -> list[Measurement]:
+    """A selection rate of each group; ``*`` joins the groups of two columns."""
+    found = []
+    for group in groups:
+        of = "*".join(part.partition("=")[0] for part in group.split("*"))
+        found.append(Measurement("selection_rate", 0.5, 50, slice=group, of=of))
+    return found
+
+
+_SINGLE = _rates("sex=f", "sex=m", "age=old", "age=young")
+_PAIRS = _rates("sex=f*age=old", "sex=f*age=young", "sex=m*age=old", "sex=m*age=young")
+_BY_PAIR = limit(Metric.SELECTION_RATE, "sex", "age", at_least=0.1)
+
+
+@pytest.mark.parametrize("held", [_BY_PAIR, replace(PAIR, min_n=1)], ids=str)
+@pytest.mark.parametrize("gone", [(), (0,), (3,), (0, 3)], ids=str)
+def test_a_limit_on_pairs_misses_no_pair(held: Limit, gone: tuple[int, ...], rules: Policy) -> None:
+    policy = with_limits(rules, held)
+    ratio = Measurement("selection_rate_ratio", 0.9, 50, slice="sex*age")
+    pairs = [m for i, m in enumerate(_PAIRS) if i not in gone]
+    verdict = release_gate([*_SINGLE, *pairs, ratio], policy)
+    if not gone:
+        assert verdict.is_open
+        return
+    names = ", ".join(_PAIRS[i].slice for i in gone)
+    assert verdict.status is Status.INCONCLUSIVE
+    assert verdict.reason == f"{held.metric} of sex*age has no rows of {names}"
+    assert verdict.findings[-1].rule == held.rule
+
+
+def test_a_pool_stands_for_its_pairs(rules: Policy) -> None:
+    pool = Pool(("sex", "age"), (("f", "old"), ("m", "old")), "old", GROUNDS)
+    policy = with_limits(rules, _BY_PAIR)
+    policy = replace(policy, release_gate=replace(policy.release_gate, pools=(pool,)))
+    pooled = replace(_PAIRS[0], slice="sex*age=old")
+    young = [_PAIRS[1], _PAIRS[3]]
+    assert release_gate([*_SINGLE, *young, pooled], policy).is_open
+    verdict = release_gate([*_SINGLE, *young], policy)
+    assert verdict.reason == "selection_rate of sex*age has no rows of sex*age=old"
+
+
+def test_a_limit_on_one_pair_or_one_column_needs_no_other(rules: Policy) -> None:
+    one = limit(Metric.SELECTION_RATE, "sex", "age", groups=("f", "old"), at_least=0.1)
+    column = limit(Metric.SELECTION_RATE, "sex", at_least=0.1)
+    assert release_gate([*_SINGLE, _PAIRS[0]], with_limits(rules, one)).is_open
+    assert release_gate(_SINGLE, with_limits(rules, column)).is_open
 
 
 # Comparisons

@@ -79,8 +79,20 @@ def test_perfect_chance_and_worst() -> None:
     labels = [True, True, False, False]
     assert _auc(labels, [0.9, 0.8, 0.2, 0.1]).value == 1.0
     assert _auc(labels, [0.5] * 4).value == 0.5
-    worst = _auc(labels, [0.1, 0.2, 0.8, 0.9])
-    assert (worst.value, worst.low) == (0.0, 0.0)
+    assert _auc(labels, [0.1, 0.2, 0.8, 0.9]).value == 0.0
+
+
+@pytest.mark.parametrize("n", [2, 3, 7, 30, 101])
+@pytest.mark.parametrize("perfect", [True, False])
+def test_a_perfect_order_says_nothing_of_how_far_it_may_be_trusted(n: int, perfect: bool) -> None:
+    """DeLong's variance is 0 there, of two people as of two thousand."""
+    chance = np.random.default_rng(n)
+    labels = np.arange(3 * n) < n
+    scores = np.where(labels == perfect, 0.6, 0.1) + chance.random(3 * n) / 4
+    found = _auc(labels, scores)
+    assert (found.value, found.low, found.high, found.n) == (float(perfect), None, None, n)
+    scores[0], scores[-1] = 0.5, 0.5
+    assert _auc(labels, scores).low is not None
 
 
 def test_no_end_of_an_interval_is_beyond_the_figures_range() -> None:

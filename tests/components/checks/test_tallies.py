@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.checks.tallies import CALIBRATION_BINS, Groups, Tally, tally
+from components.contract.errors import ProcessError
 from components.contract.policy import Pool, ReleaseGatePolicy
 from tests.components.checks.samples import GATE, GROUNDS
 
@@ -183,6 +184,16 @@ def test_the_threshold_selects_whoever_reaches_it() -> None:
     scores = np.array([np.nextafter(0.3, 0), 0.3, np.nextafter(0.3, 1), -0.0, 0.0, 1.0])
     found = tally(np.zeros(6, dtype=bool), scores, {}, 0.3).overall()
     assert (found.rows, found.selected, found.invalid) == (6, 3, 0)
+
+
+@pytest.mark.parametrize("asked", [("a",), ("b",), ("a", "b")])
+def test_a_pool_takes_in_no_group_that_happens_to_be_called_so(asked: tuple[str, ...]) -> None:
+    groups = {"a": Groups.of(["u", "v", "w"]), "b": Groups.of(["u", "v", "w"])}
+    found = tally(np.ones(3, dtype=bool), np.ones(3), groups, 0.5)
+    listed = Pool(("a",), (("u",), ("v",)), "v", GROUNDS)
+    assert found.by(asked, replace(GATE, pools=(listed,)))
+    with pytest.raises(ProcessError, match="a pool of a is called like a group of the data"):
+        found.by(asked, replace(GATE, pools=(replace(listed, into="w"),)))
 
 
 def test_a_pool_of_two_columns_counts_what_pools_of_one_have_left() -> None:

@@ -8,17 +8,17 @@ import pytest
 
 from components.contract.contract import Contract, Role
 from components.contract.features import ModelInput, model_inputs
-from components.contract.policy import Candidate, Policy
+from components.contract.policy import Candidate, Mitigation, Policy
 from tests.clinic import contract
 
 
 def _names(of: Contract, *protected: str) -> list[str]:
-    candidate = Candidate("c", "d", protected, "none", ())
+    candidate = Candidate("c", "d", protected, "", Mitigation.NONE, ())
     return [i.name for i in model_inputs(of, candidate)]
 
 
 def test_inputs_stand_in_the_contracts_order_with_their_kind(tmp_path: Path) -> None:
-    candidate = Candidate("c", "d", ("sex", "age"), "none", ())
+    candidate = Candidate("c", "d", ("sex", "age"), "", Mitigation.NONE, ())
     assert model_inputs(contract(tmp_path), candidate) == (
         ModelInput("age", categorical=False),
         ModelInput("sex", categorical=True),

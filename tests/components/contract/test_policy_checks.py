@@ -131,8 +131,25 @@ def test_a_threshold_outside_its_metrics_range_is_refused(
             f"{NEW}threshold {outside:g} is outside the range of {metric}; "
             f"expected a number from {low:g} to {high:g}"
         )
-    for within in (low, high):
-        policy(tmp_path, clinic, more({"metric": str(metric), side: within, **slice_}))
+    strictest = low if metric.is_difference else high
+    policy(tmp_path, clinic, more({"metric": str(metric), side: strictest, **slice_}))
+
+
+@pytest.mark.parametrize("metric", Metric)
+def test_a_threshold_that_every_value_keeps_is_refused(
+    tmp_path: Path, clinic: Contract, metric: Metric
+) -> None:
+    low, high = metric.range
+    side, vain = ("at_most", high) if metric.is_difference else ("at_least", low)
+    slice_ = {"slice": "sex"} if metric.compares_groups else {}
+    assert refusal(tmp_path, clinic, more({"metric": str(metric), side: vain, **slice_})) == (
+        f"{NEW}every value of {metric} keeps the threshold {vain:g}; "
+        "expected a threshold that some values miss"
+    )
+
+
+def test_an_accuracy_limit_at_chance_is_none(tmp_path: Path, clinic: Contract) -> None:
+    assert "accuracy has no limit" in refusal(tmp_path, clinic, limit(at_least=0.5))
 
 
 def test_ranges_are_those_of_the_figures() -> None:
@@ -426,7 +443,11 @@ def test_a_change_that_can_be_judged_is_not(
 @pytest.mark.parametrize(
     ("index", "says"),
     [
-        (0, "accuracy has no limit; expected a limit on roc_auc of everybody with at_least"),
+        (
+            0,
+            "accuracy has no limit; "
+            "expected a limit on roc_auc of everybody with at_least above 0.5",
+        ),
         (
             1,
             "protected column sex has no equal-opportunity limit; expected a limit on "

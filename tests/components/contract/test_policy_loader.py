@@ -79,7 +79,7 @@ def test_an_unknown_key_is_refused_at_every_level(
             "min_category_count",
             ("candidates", "plain"): "description protected_features mitigation",
             ("decision",): "threshold",
-            ("leak_check",): "single_column_auc_at_most grounds",
+            ("leak_check",): "single_column_auc_at_most min_n grounds",
             ("release_gate",): "confidence agreement transform_tolerance serving_tolerance limits",
             ("release_gate", "limits", 0): "id metric at_least tested_on min_n grounds",
         }.items()
@@ -130,6 +130,8 @@ def test_nothing_has_a_default(
         put("candidates", "plain", protected_grounds="because"),
         put("leak_check", single_column_auc_at_most=0.5),
         put("leak_check", single_column_auc_at_most=1),
+        put("leak_check", min_n=0),
+        put("leak_check", min_n=10.0),
         put("leak_check", grounds="because"),
         put("decision", threshold=0),
         put("decision", threshold=1),
@@ -299,7 +301,7 @@ def test_every_metric_may_be_limited(tmp_path: Path, clinic: Contract, metric: M
     if not metric.compares_groups:
         limits += [{"metric": str(metric)}, {"metric": str(metric), "slice": {"sex": "f"}}]
     for fields in limits:
-        fields["at_most" if metric.is_difference else "at_least"] = 0.0
+        fields["at_most" if metric.is_difference else "at_least"] = 0.01
     loaded = policy(tmp_path, clinic, more(*limits))
     assert {x.metric for x in loaded.release_gate.limits[3:]} == {metric}
 
@@ -368,8 +370,8 @@ def test_candidates_are_read(tmp_path: Path, clinic: Contract) -> None:
 
 
 def test_leak_check_waivers_and_model_card_are_read(tmp_path: Path, clinic: Contract) -> None:
-    plain = policy(tmp_path, clinic)
-    assert plain.leak_check == LeakCheck(0.95, "long enough to be grounds")
+    plain = policy(tmp_path, clinic, put("leak_check", min_n=7))
+    assert plain.leak_check == LeakCheck(0.95, 7, "long enough to be grounds")
     assert (plain.waivers, plain.model_card) == (None, {})
     one, other = "A" * 43 + "=", "B" * 43 + "="
     written = {"max_days": 30, "signers": {"Ada": one}, "cosigners": {"Grace": other}}

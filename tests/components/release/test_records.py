@@ -16,6 +16,7 @@ from components.release.records import (
     SCHEMA_VERSION,
     Release,
     histories,
+    history_locked,
     read_releases,
     write_release,
 )
@@ -318,3 +319,33 @@ def test_releases_at_the_same_moment_do_not_overwrite(tmp_path: Path) -> None:
         process.join(30)
     assert sorted(written) == [f"{n:06d}.json" for n in range(1, 7)]
     assert sorted(r.run for r in _read(tmp_path)) == [f"run-{n}" for n in range(6)]
+
+
+def _hold(home: Path, stack: str, held: Any) -> None:
+    with history_locked(home, "clinic", stack):
+        held.set()
+
+
+def test_a_history_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    same, other = context.Event(), context.Event()
+    holders = [
+        context.Process(target=_hold, args=(tmp_path, stack, held))
+        for stack, held in (("tfx", same), ("pytorch", other))
+    ]
+    with history_locked(tmp_path, "clinic", "tfx"):
+        for process in holders:
+            process.start()
+        assert other.wait(30)
+        assert not same.wait(0.3)
+    assert same.wait(30)
+    for process in holders:
+        process.join(30)
+    assert histories(tmp_path) == []
+
+
+def test_a_history_is_let_go_where_something_breaks(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), history_locked(tmp_path, "clinic", "tfx"):
+        raise KeyError
+    with history_locked(tmp_path, "clinic", "tfx"):
+        assert _release(tmp_path).name == "000001.json"
