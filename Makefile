@@ -6,6 +6,8 @@ VENV   ?= .venv
 EXTRAS ?= all
 # Passed on: `make test ARGS="-k contract"`, `make demo ARGS=--help`.
 ARGS   ?=
+# Which benchmarks to run.
+BENCH  ?= check release
 
 BIN := $(VENV)/bin
 
@@ -122,9 +124,11 @@ agreement: dev-tools ## hold every engine against the referee on 5,000 generated
 	@echo "assay: asking every engine (about half an hour)"
 	ASSAY_AGREEMENT_CASES=5000 $(BIN)/pytest tests/agreement $(ARGS)
 
-bench: dev-tools ## time `assay check` beside TFDV, Evidently, Great Expectations and DuckDB
-	@echo "assay: running the benchmark (a quarter of an hour; leave the machine alone meanwhile)"
-	$(BIN)/python -m benchmarks.check $(ARGS)
+bench: dev-tools ## time `assay check` and the referee beside their peers (BENCH=check or release for one)
+	@for name in $(BENCH); do
+	    echo "assay: running the $$name benchmark (up to half an hour; leave the machine alone meanwhile)"
+	    $(BIN)/python -m benchmarks.$$name $(ARGS)
+	done
 
 dev-tools: setup
 	@[ -x $(BIN)/pytest ] || { echo "assay: tests and linters come with EXTRAS=all only" >&2; exit 1; }

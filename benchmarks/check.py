@@ -1,6 +1,6 @@
 """`assay check` beside its peers: the same rows, columns and question, in one run.
 
-    make bench ARGS="--rows 1000000 --repeat 5"
+    make bench BENCH=check ARGS="--rows 1000000 --repeat 5"
 
 Every run is a process of its own: its wall-clock, its peak memory and what it read from disk are
 the kernel's figures for that process. Peers take turns, round by round, so that a busy spell of
@@ -19,6 +19,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -100,12 +101,12 @@ def measure(folder: Path, rows: int, repeat: int, quick: bool, shift: bool) -> d
     if not quick:
         _generate(folder / "small", _WARM_UP_ROWS, shift)
         for peer in (COMMAND, *PEERS):
-            _tell(f"not timed, so that bytecode is cached: {peer}")
+            tell(f"not timed, so that bytecode is cached: {peer}")
             _run(peer, folder / "small", "warm", 0)
-    began, machine = datetime.now(UTC), _machine()
+    began, machine = datetime.now(UTC), machine_facts(_PACKAGES)
     runs: list[Run] = []
     for temperature, number, peer in _schedule(1 if quick else repeat, quick):
-        _tell(f"{temperature} round {number}: {peer}")
+        tell(f"{temperature} round {number}: {peer}")
         runs.append(_run(peer, folder / "data", temperature, number))
     return {
         "benchmark": "assay check",
@@ -171,7 +172,7 @@ def _run(peer: str, folder: Path, temperature: str, number: int) -> Run:
         command = [sys.executable, "-m", "benchmarks.check_peers", peer, str(folder)]
     # Without cached bytecode the frameworks take more than twice as long to import.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    load, (busy, stolen) = os.getloadavg()[0], _machine_seconds()
+    load, (busy, stolen) = os.getloadavg()[0], machine_seconds()
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as told:
         started = time.perf_counter()
         child = subprocess.Popen(
@@ -181,7 +182,7 @@ def _run(peer: str, folder: Path, temperature: str, number: int) -> Run:
         seconds = time.perf_counter() - started
         child.returncode = os.waitstatus_to_exitcode(status)
         busy, stolen = (
-            now - then for now, then in zip(_machine_seconds(), (busy, stolen), strict=True)
+            now - then for now, then in zip(machine_seconds(), (busy, stolen), strict=True)
         )
         printed.seek(0)
         told.seek(0)
@@ -224,7 +225,7 @@ def _evict(path: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _machine_seconds() -> tuple[float, float]:
+def machine_seconds() -> tuple[float, float]:
     """Processor seconds that the machine has worked so far, and that were taken from it."""
     first = Path("/proc/stat").read_text().partition("\n")[0].split()[1:]
     user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = (int(n) for n in first)
@@ -232,7 +233,7 @@ def _machine_seconds() -> tuple[float, float]:
     return (user + nice + system + irq + softirq) / tick, steal / tick
 
 
-def _machine() -> dict[str, Any]:
+def machine_facts(packages: Iterable[str]) -> dict[str, Any]:
     """Facts that figures depend on; no name of a host or a person, and no path."""
     models = [x for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x]
     return {
@@ -241,7 +242,7 @@ def _machine() -> dict[str, Any]:
         "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": {name: _version(name) for name in packages},
         "code": _code(),
     }
 
@@ -271,7 +272,8 @@ def _version(name: str) -> str:
         return "none"
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
+    """One line of progress."""
     print(f"bench: {line}", file=sys.stderr, flush=True)
 
 

@@ -95,6 +95,7 @@ def blocked_run(
     change: Callable[[Document, dict[str, KeyPair]], object] | None = None,
     stages: tuple[str, ...] = tuple(Stage)[:6],
     outcome: str | None = "blocked",
+    dataset: str = "clinic",
     **bodies: Document,
 ) -> BlockedRun:
     """Make a home, keys, and a run.
@@ -106,6 +107,7 @@ def blocked_run(
         change: changes the policy's document, given the keys.
         stages: those that have a record, in their order.
         outcome: what the closing record says; None for a run that was not closed.
+        dataset: what the records say the data are.
         bodies: fields to replace in a stage's record, by stage.
     """
     keys = {name: new_key(directory / "keys", name) for name in PEOPLE}
@@ -123,7 +125,7 @@ def blocked_run(
     inputs = {
         "contract": hashlib.sha256(contract.read_bytes()).hexdigest(),
         "policy": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "dataset": "clinic",
+        "dataset": dataset,
     }
     chain = EvidenceChain(run / "evidence", RUN)
     for stage in stages:

@@ -241,9 +241,13 @@ OTHER = "b" * 64
 @pytest.mark.parametrize(
     ("changes", "signers", "gate", "ground", "says"),
     [
-        pytest.param({"model": OTHER}, (), {}, Ground.OTHER_MODEL, "for model bbbb", id="model"),
+        pytest.param(
+            {"model": OTHER}, (), {}, Ground.OTHER_MODEL, f"for model {OTHER[:12]} and", id="model"
+        ),
         pytest.param({}, (), {"model": OTHER}, Ground.OTHER_MODEL, "not for bbbb", id="reused"),
-        pytest.param({"run": "other"}, (), {}, Ground.OTHER_RUN, "for run other and", id="run"),
+        pytest.param(
+            {"run": "other"}, (), {}, Ground.OTHER_RUN, f"other and not for {RUN}", id="run"
+        ),
         pytest.param({"head": OTHER}, (), {}, Ground.OTHER_RUN, "for evidence bb", id="head"),
         pytest.param({}, (), {"run": "other"}, Ground.OTHER_RUN, "not for other", id="reused run"),
         pytest.param({}, (), {"head": OTHER}, Ground.OTHER_RUN, "not for bb", id="rewritten run"),
@@ -489,6 +493,18 @@ def test_a_policy_without_waivers_lets_nobody_waive(tmp_path: Path, run: Blocked
     assert refusal_of(terms(run), closed(strict), NOW) == result
     answer = request_waiver(strict.directory, strict.asked())
     assert answer.result == Refusal(Ground.NOT_ALLOWED, "the policy lets nobody waive anything")
+
+
+def _endless_name(document: Document, keys: Any) -> None:
+    document["waivers"]["signers"] = {"a" * 401: public_text(keys["ana"].raw)}
+
+
+def test_no_waiver_is_acknowledged_that_would_not_be_believed(tmp_path: Path) -> None:
+    run = blocked_run(tmp_path, change=_endless_name)
+    result = request_waiver(run.directory, run.asked()).result
+    assert isinstance(result, Refusal)
+    assert result.ground is Ground.MALFORMED
+    assert run.written == ["refused/000001.json"]
 
 
 def _one_key(document: Document, keys: Any) -> None:
@@ -880,6 +896,8 @@ def _drop(name: str) -> Callable[[BlockedRun], object]:
         pytest.param(
             {"train": {"inputs": {"policy": OTHER}}}, _with(), "not about the same", id="inputs"
         ),
+        pytest.param({"dataset": "other"}, _with(), "about another dataset", id="dataset"),
+        pytest.param({"dataset": "../up"}, _with(), "no sound inputs.dataset", id="data path"),
         pytest.param({"ingest": {"stack": "../up"}}, _with(), "no sound stack", id="stack"),
         pytest.param({"ingest": {"stack": None}}, _with(), "no sound stack", id="no stack"),
         pytest.param(
@@ -940,6 +958,15 @@ def test_an_edited_waiver_does_not_hide_an_older_one(run: BlockedRun) -> None:
     path = run.waivers / "000002.json"
     path.write_bytes(path.read_bytes().replace(b"A", b"B", 1))
     assert found(run) == older
+
+
+def test_a_file_that_is_no_waiver_shows(run: BlockedRun) -> None:
+    granted(run)
+    (run.waivers / "1-note.json").write_text("{}")
+    granted(run)
+    assert run.written == ["000001.json", "000002.json", "1-note.json"]
+    with pytest.raises(EvidenceError, match="1-note.json is not waiver 3"):
+        found(run)
 
 
 def test_leftovers_of_a_crash_are_no_waivers(run: BlockedRun) -> None:

@@ -46,11 +46,9 @@ def plain(contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Measu
 
 @pytest.fixture(scope="module")
 def pools(contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Measured:
-    """Other rows under a policy with pools; nobody is young."""
+    """Other rows under a policy with pools."""
     folder = tmp_path_factory.mktemp("pools")
-    case = Case(seed=1)
-    case.age = ["old" if g == "young" and i % 2 else g for i, g in enumerate(case.age)]
-    return measure(case, contract, clinic.policy(folder, contract, pooled))
+    return measure(Case(seed=1), contract, clinic.policy(folder, contract, pooled))
 
 
 def assert_same(found: Measured) -> None:
@@ -150,8 +148,10 @@ def test_what_cannot_be_measured_is_closed_on_both_sides(
     if breakage == "one class":
         case.labels[:] = False
         case.sex = ["f"] * 60
+        case.age = ["old" if g == "young" else g for g in case.age]  # declared, and not there
         unknown = [("roc_auc", "overall"), ("average_precision", "overall"), ("tpr", "sex=f"),
-                   ("tpr_difference", "sex"), ("calibration_bias_difference", "sex")]  # fmt: skip
+                   ("tpr_difference", "sex"), ("calibration_bias_difference", "sex"),
+                   ("selection_rate", "age=young"), ("fpr_difference", "age")]  # fmt: skip
     elif breakage == "none selected":
         case.scores[:] = 0.0
         unknown = [("ppv", "overall"), ("ppv_difference", "sex"), ("selection_rate_ratio", "sex"),
@@ -186,6 +186,10 @@ def test_a_slice_that_does_not_add_up_has_no_sums(plain: Measured) -> None:
         (numbers, matrices, buckets[:5]),
     ):
         assert evaluation_sums.tally(*lost) is None
+    buckets[3].num_weighted_examples.value += 1
+    assert evaluation_sums.tally(numbers, matrices, buckets) is None
+    buckets[3].num_weighted_examples.value -= 1
+    assert evaluation_sums.tally(numbers, matrices, buckets) is not None
     buckets[3].total_weighted_label.value += 1
     assert evaluation_sums.tally(numbers, matrices, buckets) is None
 

@@ -30,6 +30,7 @@ _PASSING = [
     limit("tpr-age", "tpr_difference", slice="age", at_most=0.999),
     limit("each-ppv", "ppv", slice="sex", at_least=0.001),
     limit("drop", "roc_auc", at_least=-0.999, champion=_ABSOLUTE),
+    limit("rise", "brier", at_most=0.999, champion=_ABSOLUTE, tested_on="worst_bound"),
 ]
 _FAILING = [
     limit("ap", "average_precision", at_least=0.99),
@@ -152,13 +153,30 @@ def test_tfma_saying_yes_to_nothing_is_a_malfunction(
     assert closed(verdict(passing, word)) == {"tfma": status}
 
 
-def test_a_failure_that_no_limit_accounts_for_is_a_malfunction(passing: Measured) -> None:
+def _failed(metric: str, at_least: float, *slice_key: tuple[str, str]) -> Any:
+    """TFMA's word that one slice breaks one lower bound."""
     validation = _passed(validation_ok=False)
-    failure = validation.metric_validations_per_slice.add().failures.add()
-    failure.metric_key.name = "roc_auc"
-    failure.metric_threshold.value_threshold.lower_bound.value = 0.123
+    of_slice = validation.metric_validations_per_slice.add()
+    for column, label in slice_key:
+        of_slice.slice_key.single_slice_keys.add(column=column, bytes_value=label.encode())
+    failure = of_slice.failures.add()
+    failure.metric_key.name = metric
+    failure.metric_threshold.value_threshold.lower_bound.value = at_least
+    return validation
+
+
+def test_a_failure_is_of_the_limits_on_its_slice_alone(found: Measured) -> None:
+    validation = _failed("tpr", 0.99, ("assay_group_age", "old"))
+    word = validation_findings(validation, found.limits, found.contract)
+    assert {f.rule for f in word} == {"limit:each:age=old", "limit:each-again:age=old"}
+
+
+def test_a_failure_that_no_limit_accounts_for_is_a_malfunction(passing: Measured) -> None:
+    validation = _failed("roc_auc", 0.123)
+    validation.MergeFrom(_failed("roc_auc", 0.51))
     word = validation_findings(validation, passing.limits, passing.contract)
-    assert [(f.rule, f.status) for f in word] == [("tfma", Status.FAIL)]
+    assert [f.rule for f in word] == ["tfma", "limit:auc"]
+    assert closed(verdict(passing, word))["tfma"] is Status.FAIL
 
 
 def _without(found: Evaluation, place: Any) -> dict[str, Any]:
@@ -177,7 +195,8 @@ def test_a_group_that_tfma_lost_closes_what_is_of_its_attribute(passing: Measure
 
 def test_everybody_lost_closes_what_is_of_everybody(passing: Measured) -> None:
     result = closed(verdict(passing, [], **_without(passing.candidate, EVERYBODY)))
-    assert result == {"limit:auc": Status.INCONCLUSIVE, "limit:drop": Status.INCONCLUSIVE}
+    rules = ("limit:auc", "limit:drop", "limit:rise")
+    assert result == dict.fromkeys(rules, Status.INCONCLUSIVE)
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
@@ -187,7 +206,7 @@ def test_a_figure_that_is_none_closes(passing: Measured, value: float | None) ->
     if value is not None:
         numbers["roc_auc"] = value
     result = closed(verdict(passing, [], figures={**passing.candidate.figures, EVERYBODY: numbers}))
-    assert result == {"limit:auc": Status.INCONCLUSIVE, "limit:drop": Status.INCONCLUSIVE}
+    assert result == dict.fromkeys(("limit:auc", "limit:drop"), Status.INCONCLUSIVE)
 
 
 @pytest.mark.parametrize("lost", ["pair", "figure", "nan"])
@@ -207,7 +226,8 @@ def test_a_pair_that_tfma_did_not_compare_closes(passing: Measured, lost: str) -
 
 def test_a_champion_that_tfma_did_not_measure_closes(passing: Measured) -> None:
     nothing = replace(passing, champion=Evaluation({}, {}, {}))
-    assert closed(verdict(nothing, [])) == {"limit:drop": Status.INCONCLUSIVE}
+    result = closed(verdict(nothing, []))
+    assert result == dict.fromkeys(("limit:drop", "limit:rise"), Status.INCONCLUSIVE)
 
 
 def test_a_limit_that_tfma_cannot_bear_on_is_not_the_native_verdicts(passing: Measured) -> None:
