@@ -97,6 +97,8 @@ def history_locked(home: Path, dataset: str, stack: str) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
+        # A process that was forked meanwhile has the descriptor too: closing it is not enough.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 
