@@ -132,42 +132,33 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
                 # TFMA breaks down on a score that is no number, and quotes the row: a model that
                 # diverged is blocked before it gets there.
                 with tfx.Cond(is_open(train)):
-                    champion, champion_nodes = _champion(process, examples)
+                    champion = None
+                    if process.champion_run is not None:
+                        fetched = scoring.ChampionModel(run_directory=run)
+                        champion = fetched.outputs["model"]
+                        nodes += [fetched]
                     evaluator = tfx.Evaluator(
                         examples=examples,
                         model=model,
-                        baseline_model=champion.get("model"),
+                        baseline_model=champion,
                         eval_config=evaluation_config(process),
                         example_splits=["evaluation"],
                     )
                     release_gate = stage.ReleaseGate(
                         evaluation=evaluator.outputs["evaluation"],
+                        examples=examples,
                         scores=scores.outputs["scores"],
                         model=model,
-                        champion_scores=champion.get("scores"),
+                        champion=champion,
                         run_directory=run,
                     )
-                    nodes += [*champion_nodes, evaluator, release_gate]
+                    nodes += [evaluator, release_gate]
 
                     with tfx.Cond(is_open(release_gate)):
                         blessing = release_gate.outputs["blessing"]
                         nodes += push_and_score(process, model, blessing, examples)
 
     return pipeline_of(process, nodes, beam_args)
-
-
-def _champion(process: ReleaseProcess, examples: Any) -> tuple[dict[str, Any], list[Any]]:
-    """The champion's model and scores, where the policy limits a change against it, and the nodes
-    that they come from; nothing where it does not."""
-    from components.stacks.tfx_stack import scoring_nodes as scoring
-
-    if process.champion_run is None:
-        return {}, []
-    run = str(process.spec.directory)
-    fetched = scoring.ChampionModel(run_directory=run)
-    model = fetched.outputs["model"]
-    scored = scoring.ChampionScores(model=model, examples=examples, run_directory=run)
-    return {"model": model, "scores": scored.outputs["scores"]}, [fetched, scored]
 
 
 def run(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) -> None:

@@ -13,6 +13,7 @@ from tensorflow_model_analysis.slicer import slicer_lib
 
 from components.checks.tallies import CALIBRATION_BINS, Tally
 from components.contract.contract import Contract
+from components.contract.policy import Metric
 from components.stacks.tfx_stack.evaluation_config import COUNT, MATRIX
 from components.stacks.tfx_stack.evaluation_thresholds import Labels
 
@@ -106,7 +107,7 @@ def tally(
     make the interval of the Brier score alone, which is wider for it.
     """
     held, matrix = list(buckets), list(matrices)
-    rows, error = numbers.get(COUNT, math.nan), numbers.get("brier", math.nan)
+    rows, error = numbers.get(COUNT, math.nan), numbers.get(Metric.BRIER, math.nan)
     if len(matrix) != 1 or not held or not math.isfinite(error):
         return None
     cells = matrix[0]

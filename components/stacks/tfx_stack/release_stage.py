@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import tensorflow_model_analysis as tfma
 from components.checks.measurement import Measurement, Verdict
 from components.checks.release import slices_measured
 from components.contract.policy import MISSING
-from components.lineage.digests import canonical_json
+from components.lineage.digests import canonical_json, sha256_tree
 from components.lineage.durable import write_atomically
 from components.stacks.judging import split_rows
 from components.stacks.process import ReleaseProcess
@@ -29,6 +30,8 @@ from components.stacks.tfx_stack.evaluation_verdict import (
     slice_findings,
     validation_findings,
 )
+from components.stacks.tfx_stack.recorded_artifacts import fetch_champion
+from components.stacks.tfx_stack.serving import write_served_scores
 from components.stacks.tfx_stack.stage_hooks import EVALUATION, native_file, tools
 
 
@@ -59,50 +62,82 @@ def _labels(column: pa.ChunkedArray) -> list[str]:
     return [MISSING if label is None else label for label in column.to_pylist()]
 
 
-def release_gate_result(
-    process: ReleaseProcess,
-    evaluation_uri: str,
-    predictions: Path,
-    features: Path,
-    champion_predictions: Path | None,
-) -> StageResult:
-    """TFMA's figures and verdict; scores and features of the exported model that TFMA judged.
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What stands before the release gate.
 
-    Args:
-        process: the run.
+    Attributes:
         evaluation_uri: where Evaluator wrote.
+        examples_uri: the raw rows.
         predictions: the candidate's scores.
         features: the features that the candidate scored by.
-        champion_predictions: the champion's scores of the same rows; None where it was not asked.
+        compared: the SavedModel that TFMA held the candidate against; None where there was none.
+    """
+
+    evaluation_uri: str
+    examples_uri: str
+    predictions: Path
+    features: Path
+    compared: Path | None
+
+
+def release_gate_result(process: ReleaseProcess, judged: Judged) -> StageResult:
+    """TFMA's figures and verdict; scores and features of the exported model that TFMA judged.
+
+    Another run may have been released while TFMA was at work. The champion that stands now is the
+    one that is scored, and of a change against it TFMA has no figure if it compared with another.
+
+    Raises:
+        EvidenceError: the champion's model is not the one that its release names.
     """
     contract, policy = process.contract, process.policy
     held = evaluation_groups(process)
     compiled = compile_limits(contract, policy, held)
-    compared = champion_predictions is not None
-    found = read_evaluation(evaluation_uri, contract, CANDIDATE if compared else "")
+    name = CANDIDATE if judged.compared else ""
+    found = read_evaluation(judged.evaluation_uri, contract, name)
     measured = measurements(found, contract, policy, held, compiled)
     champion: tuple[Measurement, ...] = ()
-    outputs = {PREDICTIONS: predictions, "features": features, "evaluation": Path(evaluation_uri)}
-    if champion_predictions is not None:
-        before = read_evaluation(evaluation_uri, contract, CHAMPION)
+    standing = process.champion_run
+    if standing and judged.compared and sha256_tree(judged.compared) == standing.release.model:
+        before = read_evaluation(judged.evaluation_uri, contract, CHAMPION)
         champion = measurements(before, contract, policy, held, compiled)
         measured += changes(measured, champion, policy)
-        outputs[CHAMPION_PREDICTIONS] = champion_predictions
-    validated = any(Path(evaluation_uri).glob("validations*"))
-    validation = tfma.load_validation_result(evaluation_uri) if validated else None
     own_word = slice_findings(found, contract, held)
-    own_word += validation_findings(validation, compiled, contract)
+    own_word += validation_findings(_validation(judged.evaluation_uri), compiled, contract)
     verdict = native_verdict(
         measured, policy, compiled, own_word, has_champion=process.champion is not None
     )
-    outputs["report"] = _report(process, measured, champion, compiled, verdict)
     return StageResult(
-        outputs,
+        {
+            PREDICTIONS: judged.predictions,
+            "features": judged.features,
+            "evaluation": Path(judged.evaluation_uri),
+            "report": _report(process, measured, champion, compiled, verdict),
+            **_champion_predictions(process, judged.examples_uri),
+        },
         tools("tensorflow-model-analysis", "apache-beam", "tensorflow"),
         native=verdict,
         measurements=measured,
         facts={"notExpressible": len(compiled.unexpressed)},
     )
+
+
+def _validation(evaluation_uri: str) -> Any | None:
+    """TFMA's own verdict; None where it wrote none."""
+    if not any(Path(evaluation_uri).glob("validations*")):
+        return None
+    return tfma.load_validation_result(evaluation_uri)
+
+
+def _champion_predictions(process: ReleaseProcess, examples_uri: str) -> dict[str, Path]:
+    """The champion's scores of the same rows: they hold what any model may look at."""
+    standing = process.champion_run
+    if standing is None:
+        return {}
+    model = native_file(process, "champion")
+    fetch_champion(Path(process.spec.home), standing, model)
+    target = native_file(process, "champion-predictions.parquet")
+    return {CHAMPION_PREDICTIONS: write_served_scores(str(model), examples_uri, EVALUATION, target)}
 
 
 def _report(

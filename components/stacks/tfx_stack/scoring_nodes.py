@@ -1,4 +1,4 @@
-"""The pipeline's nodes that score the raw evaluation rows, each with one SavedModel.
+"""The pipeline's nodes that score the raw evaluation rows, or fetch a model that shall.
 
 No ``from __future__ import annotations`` here: TFX reads the annotations themselves.
 """
@@ -41,7 +41,10 @@ def TrainedModelScores(
 
 @component
 def ChampionModel(model: OutputArtifact[Model], run_directory: Parameter[str]) -> None:
-    """The release that stands, as a Model: from where it was pushed, its digest checked."""
+    """The release that stands, as a Model for TFMA to compare with.
+
+    It is copied from where it was pushed, and its digest is checked.
+    """
     process = ReleaseProcess.open(Path(run_directory))
     champion = process.champion_run
     if champion is None:
@@ -49,18 +52,6 @@ def ChampionModel(model: OutputArtifact[Model], run_directory: Parameter[str]) -
     target = Path(path_utils.serving_model_dir(model.uri))
     recorded_artifacts.fetch_champion(Path(process.spec.home), champion, target)
     note_content(model, process)
-
-
-@component
-def ChampionScores(
-    model: InputArtifact[Model],
-    examples: InputArtifact[Examples],
-    scores: OutputArtifact[Scores],
-    run_directory: Parameter[str],
-) -> None:
-    """Score the raw evaluation rows with the champion; a row holds what any model may look at."""
-    directory = str(recorded_artifacts.serving_directory(model.uri))
-    _score(directory, examples.uri, scores, run_directory)
 
 
 @component

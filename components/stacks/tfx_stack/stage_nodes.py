@@ -27,6 +27,7 @@ from components.stacks.process import ReleaseProcess
 from components.stacks.stages import Stage
 from components.stacks.tfx_stack import stage_hooks
 from components.stacks.tfx_stack.native_records import note_content
+from components.stacks.tfx_stack.recorded_artifacts import serving_directory
 from components.stacks.tfx_stack.stage_artifacts import (
     PUSHED_DESTINATION,
     Scores,
@@ -123,28 +124,31 @@ def TrainStage(
 @component
 def ReleaseGate(
     evaluation: InputArtifact[ModelEvaluation],
+    examples: InputArtifact[Examples],
     scores: InputArtifact[Scores],
     model: InputArtifact[Model],
     record: OutputArtifact[StageRecord],
     blessing: OutputArtifact[ModelBlessing],
     run_directory: Parameter[str],
-    champion_scores: InputArtifact[Scores] = None,  # type: ignore[assignment]
+    champion: InputArtifact[Model] = None,  # type: ignore[assignment]
 ) -> None:
     """Record ``release_gate``; bless the model where TFMA and the referee both pass it.
 
     Evaluator writes a blessing of its own. Pusher is not wired to that one: it knows nothing of
     what TFMA's thresholds cannot say, nor of the referee.
     """
-    from components.stacks.tfx_stack.release_stage import release_gate_result
+    from components.stacks.tfx_stack.release_stage import Judged, release_gate_result
 
     process = ReleaseProcess.open(Path(run_directory))
-    predictions, features = scores_file(scores.uri), features_file(scores.uri)
-    champion = scores_file(champion_scores.uri) if champion_scores else None
+    judged = Judged(
+        evaluation.uri,
+        examples.uri,
+        scores_file(scores.uri),
+        features_file(scores.uri),
+        compared=serving_directory(champion.uri) if champion else None,
+    )
     blessed = run_stage(
-        process,
-        Stage.RELEASE_GATE,
-        lambda: release_gate_result(process, evaluation.uri, predictions, features, champion),
-        record,
+        process, Stage.RELEASE_GATE, lambda: release_gate_result(process, judged), record
     )
     _bless(blessing, model, blessed, process)
 
