@@ -335,6 +335,8 @@ class ReleaseProcess:
         Raises:
             ProcessError: a stage is missing though no gate is closed: such a run proves nothing.
         """
+        if interrupted is not None:
+            return self._close(interrupted)  # it releases nothing, so it need not wait for others
         with self._history():
             return self._close(interrupted)
 
@@ -384,6 +386,9 @@ class ReleaseProcess:
 
         The chain is closed first and is the truth; a process that died in between is made up for.
         """
+        records = self.chain.records()
+        if not records or records[-1].body.get("outcome") != "released":
+            return
         with self._history():
             self._write_release()
 

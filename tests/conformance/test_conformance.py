@@ -97,9 +97,9 @@ def test_native_and_referee_agree(demo, stack: str) -> None:
 def test_only_released_runs_are_in_the_release_history(demo, stack: str) -> None:
     releases = read_releases(demo.home, "rand_hie", stack)
     released = [r for r in demo.runs if r.stack == stack and r.outcome == "released"]
-    assert [r["run"] for r in releases] == [r.run_id for r in released]
+    assert [r.run for r in releases] == [r.run_id for r in released]
     pushed = bodies(released[-1])["push"]["outputs"]["serving_model"]["sha256"]
-    assert releases[-1]["model"] == pushed == bodies(released[-1])["score"]["facts"]["model"]
+    assert releases[-1].model == pushed == bodies(released[-1])["score"]["facts"]["model"]
 
 
 @both_stacks

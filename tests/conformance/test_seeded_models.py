@@ -83,7 +83,8 @@ def test_the_penalty_narrows_the_gap_without_the_attribute(insurer: Insurer, sta
 
 @both_stacks
 def test_two_people_may_excuse_a_closed_gate(insurer: Insurer, stack: str) -> None:
-    blocked = insurer.runs["biased", stack]
+    # Judged against the model that stands: one that never met it could not be released.
+    blocked = insurer.runs[PENALISED, stack]
     day = f"{datetime.now(UTC) + timedelta(days=7):%Y-%m-%d}"
     command = [ASSAY, "waive", blocked.run_id, "--gate", "release_gate", "--reason", "a trial"]
     command += ["--expires", day, "--signer", insurer.signer, "--cosigner", insurer.cosigner]

@@ -179,11 +179,13 @@ def test_the_data_go_through_and_the_model_is_blocked_by_fairness(
     assert passed == [str(s) for s in list(Stage)[: list(Stage).index(Stage.RELEASE_GATE)]]
     gate = replay.evidence(stack)["release_gate"]
     assert gate["verdict"]["status"] == "INCONCLUSIVE"
-    unfair = {f"equal-opportunity-{c}" for c in ("race", "gender", "age")}
+    unfair = {f"limit:equal-opportunity-{c}" for c in ("race", "gender", "age")}
     assert failed(gate["referee"]) == unfair
     for limit in ("race", "gender", "age"):
         (finding,) = [
-            f for f in gate["referee"]["findings"] if f["rule"] == f"equal-opportunity-{limit}"
+            f
+            for f in gate["referee"]["findings"]
+            if f["rule"] == f"limit:equal-opportunity-{limit}"
         ]
         assert finding["status"] == "INCONCLUSIVE"
         assert "30 required" in finding["reason"]
@@ -193,8 +195,12 @@ def test_the_data_go_through_and_the_model_is_blocked_by_fairness(
 @pytest.mark.parametrize("stack", STACKS)
 def test_accuracy_is_what_others_found(replay: Replay, stack: str) -> None:
     findings = {f["rule"]: f for f in replay.evidence(stack)["release_gate"]["referee"]["findings"]}
-    assert findings["auc-floor"]["status"] == findings["auc-leak-ceiling"]["status"] == "PASS"
-    assert 0.64 <= float(findings["auc-floor"]["measurement"]["value"]) <= 0.69
+    assert (
+        findings["limit:auc-floor"]["status"]
+        == findings["limit:auc-leak-ceiling"]["status"]
+        == "PASS"
+    )
+    assert 0.64 <= float(findings["limit:auc-floor"]["measurement"]["value"]) <= 0.69
 
 
 def test_the_guide_shows_the_accuracy_that_comes_out(replay: Replay) -> None:

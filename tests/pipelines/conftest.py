@@ -74,6 +74,7 @@ training:
 candidates:
   plain: {description: As trained., protected_features: [], mitigation: none}
 decision: {threshold: 0.5}
+leak_check: {single_column_auc_at_most: 0.95, min_n: 1, grounds: long enough to be grounds}
 release_gate:
   confidence: 0.95
   agreement: 0.02

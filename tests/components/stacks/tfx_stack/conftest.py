@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,7 +92,9 @@ def make_process(tmp_path_factory: pytest.TempPathFactory) -> MakeProcess:
             str(dataset.directory), dataset.version, "code", "environment", "tester", utc_now(),
         )  # fmt: skip
         spec.save()
-        return ReleaseProcess(spec)
+        for name in ("contract", "policy"):
+            shutil.copyfile(getattr(spec, f"{name}_path"), spec.directory / f"{name}.yaml")
+        return ReleaseProcess(RunSpec.load(spec.directory))
 
     return make
 
