@@ -89,7 +89,7 @@ release_gate:
       grounds: Better than a guess by what a test can see.
     - id: equal-opportunity-sex
       metric: tpr_difference
-      attribute: sex
+      slice: sex
       at_most: 0.2
       tested_on: point
       min_n: 10
