@@ -38,7 +38,7 @@ _READ = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Rows of the referee's two sizes and of the peers', and fairlearn's bootstrap samples."""
+    """Rows of the referee, once and tenfold, and of the peers; fairlearn's bootstrap samples."""
 
     rows: int
     large: int
@@ -80,14 +80,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time the referee beside its peers.")
     parser.add_argument("--repeat", type=int, default=3, help="rounds")
     parser.add_argument("--quick", action="store_true", help="one round of a tenth of the rows")
+    parser.add_argument("--rows", type=int, help="rows of the referee, and ten times as many")
     parser.add_argument("--peer-rows", type=int, help="rows that the peers are asked on")
     parser.add_argument("--bootstraps", type=int, help="fairlearn's bootstrap samples")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the JSON history")
     given = parser.parse_args()
     base = QUICK if given.quick else FULL
+    rows = given.rows or base.rows
     sizes = Sizes(
-        base.rows,
-        base.large,
+        rows,
+        10 * rows,
         given.peer_rows or base.peer_rows,
         given.bootstraps or base.bootstraps,
     )
@@ -202,13 +204,17 @@ def _run(
         work_seconds=round(said["work_seconds"], 4),
         figures=len(figures),
         intervals=said["intervals"],
-        furthest_from_referee=_furthest(peer, figures, expected.get(rows, figures)),
+        furthest_from_referee=furthest(peer, figures, expected.get(rows, figures)),
     )
     return run, figures
 
 
-def _furthest(peer: str, figures: dict[str, float], expected: dict[str, float]) -> float:
-    """A peer that measures something else under the same name is no peer."""
+def furthest(peer: str, figures: dict[str, float], expected: dict[str, float]) -> float:
+    """Largest difference from the referee's figure of the same name.
+
+    Raises:
+        RuntimeError: the peer measured something else, so that it is no peer.
+    """
     unknown = set(figures) - set(expected)
     apart = [abs(figures[name] - expected[name]) for name in figures if name in expected]
     apart = [x for x in apart if not math.isnan(x)]
