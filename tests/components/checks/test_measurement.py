@@ -112,3 +112,45 @@ def test_numbers_are_decimal_strings_in_json() -> None:
     assert (measured["value"], measured["low"], measured["high"]) == ("NaN", "0.1", None)
     assert measured["n"] == 3
     assert _finding(Status.PASS).to_json()["measurement"] is None
+
+
+numbers = st.floats(allow_nan=False)
+measurements = st.builds(
+    Measurement,
+    name=st.sampled_from(["tpr", "roc_auc"]),
+    value=numbers,
+    n=st.integers(0, 2**53 - 1),
+    slice=st.sampled_from(["overall", "sex=f", "sex=f*age=old"]),
+    unit=st.sampled_from(["1", "rows"]),
+    low=st.none() | numbers,
+    high=st.none() | numbers,
+    source=st.just("tool 1.2"),
+    of=st.sampled_from(["", "sex", "sex*age"]),
+)
+findings = st.builds(
+    Finding,
+    rule=st.text(max_size=5),
+    status=st.sampled_from(list(Status)),
+    reason=st.text(max_size=5),
+    measurement=st.none() | measurements,
+)
+
+
+@given(st.lists(findings, max_size=4))
+def test_a_verdict_is_read_back_to_the_last_digit(found: list[Finding]) -> None:
+    verdict = conclude(found)
+    assert Verdict.from_json(json.loads(canonical_json(verdict.to_json()))) == verdict
+
+
+def test_a_figure_that_is_no_number_is_read_back_as_none_at_all() -> None:
+    written = Measurement("m", math.nan, 3, low=math.inf, high=None).to_json()
+    again = Measurement.from_json(written)
+    assert math.isnan(again.value)
+    assert (again.low, again.high) == (math.inf, None)
+    assert math.isnan(Measurement.from_json({**written, "value": None}).value)
+
+
+def test_a_figure_of_the_first_records_belongs_to_no_groups() -> None:
+    written = Measurement("tpr", 0.5, 3, slice="sex=f", of="sex").to_json()
+    del written["of"]
+    assert Measurement.from_json(written) == Measurement("tpr", 0.5, 3, slice="sex=f")
