@@ -11,15 +11,12 @@ verdict; reading Parquet is part of it.
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import math
-import os
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +30,7 @@ from benchmarks.check_data import (
     POLICY,
     row_bounds,
 )
-from components.stacks.telemetry import switch_off
+from benchmarks.harness import run_peer
 
 TEXTS = [c.name for c in COLUMNS if c.kind == "string"]
 
@@ -351,22 +348,5 @@ PEERS: dict[str, Callable[[Path], Work]] = {
 }
 
 
-def main() -> None:
-    """Run one peer and print what it did."""
-    parser = argparse.ArgumentParser(description="Run one peer of the check benchmark.")
-    parser.add_argument("name", choices=PEERS)
-    parser.add_argument("folder", type=Path)
-    given = parser.parse_args()
-    switch_off()
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    started = time.perf_counter()
-    work = PEERS[given.name](given.folder)
-    loaded = time.perf_counter()
-    judged = work()
-    done = time.perf_counter()
-    seconds = {"import_seconds": loaded - started, "work_seconds": done - loaded}
-    print(json.dumps(seconds | asdict(judged)))
-
-
 if __name__ == "__main__":
-    main()
+    run_peer(PEERS)

@@ -13,22 +13,18 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.check import RESULTS, machine_facts, machine_seconds, tell
+from benchmarks.harness import RESULTS, generate, keep, machine_facts, tell, timed
 from benchmarks.release_data import ATTRIBUTES
 from benchmarks.release_peers import BOOTSTRAPS, PEERS
 from benchmarks.release_report import REFEREE, as_table, summarise
 
-_REPOSITORY = Path(__file__).parents[1]
 _PACKAGES = (
     "apache-beam", "assay", "fairlearn", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy",
     "statsmodels", "tensorflow", "tensorflow-model-analysis",
@@ -96,7 +92,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="assay-bench-") as scratch:
         result = measure(Path(scratch), sizes, 1 if given.quick else given.repeat)
     print(as_table(result))
-    print(keep(result, given.output))
+    print(keep(result, given.output, "release"))
 
 
 def measure(folder: Path, sizes: Sizes, repeat: int) -> dict[str, Any]:
@@ -108,7 +104,9 @@ def measure(folder: Path, sizes: Sizes, repeat: int) -> dict[str, Any]:
     described = {}
     for rows in sorted({sizes.rows, sizes.large, sizes.peer_rows}):
         tell(f"writing {rows:,} predictions")
-        described[str(rows)] = _generate(folder / str(rows), rows)
+        described[str(rows)] = generate(
+            "benchmarks.release_data", folder / str(rows), "--rows", str(rows)
+        )
     began, facts = datetime.now(UTC), machine_facts(_PACKAGES)
     runs: list[Run] = []
     expected: dict[int, dict[str, float]] = {}
@@ -138,25 +136,6 @@ def _turns(sizes: Sizes) -> list[tuple[str, int]]:
     return [*((REFEREE, rows) for rows in own), *others]
 
 
-def _generate(folder: Path, rows: int) -> dict[str, Any]:
-    """Write the data, not in this process: a child's peak would begin at this one's."""
-    command = [sys.executable, "-m", "benchmarks.release_data", str(folder), "--rows", str(rows)]
-    made = subprocess.run(command, check=True, capture_output=True, cwd=_REPOSITORY)
-    described: dict[str, Any] = json.loads(made.stdout)
-    return described
-
-
-def keep(result: dict[str, Any], folder: Path) -> str:
-    """Write the result under a name of its own; an earlier one is never overwritten."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stamp = datetime.fromisoformat(result["began"]).strftime("%Y%m%dT%H%M%SZ")
-    path = folder / f"release-{result['rows']}-{stamp}.json"
-    with path.open("x", encoding="utf-8") as file:
-        json.dump(result, file, indent=1)
-        file.write("\n")
-    return path.name
-
-
 def _run(
     peer: str,
     folder: Path,
@@ -170,36 +149,18 @@ def _run(
             while file.read(_READ):
                 pass
     command = [sys.executable, "-m", "benchmarks.release_peers", peer, str(folder)]
-    # Without cached bytecode the frameworks take more than twice as long to import.
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    environment[BOOTSTRAPS] = str(bootstraps)
-    load, (busy, _) = os.getloadavg()[0], machine_seconds()
-    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as told:
-        started = time.perf_counter()
-        child = subprocess.Popen(
-            command, stdout=printed, stderr=told, cwd=_REPOSITORY, env=environment
-        )
-        _, status, usage = os.wait4(child.pid, 0)
-        seconds = time.perf_counter() - started
-        child.returncode = os.waitstatus_to_exitcode(status)
-        busy = machine_seconds()[0] - busy
-        printed.seek(0)
-        told.seek(0)
-        text, trouble = printed.read().decode(), told.read().decode(errors="replace")
-    if child.returncode or not text.strip():
-        raise RuntimeError(f"{peer} ended with {child.returncode}: {trouble[-1000:]}")
-    said = json.loads(text.splitlines()[-1])
+    done = timed(peer, command, settings={BOOTSTRAPS: str(bootstraps)})
+    said = json.loads(done.text.splitlines()[-1])
     figures: dict[str, float] = said["figures"]
-    cpu = usage.ru_utime + usage.ru_stime
     run = Run(
         peer=peer,
         rows=rows,
         round=number,
-        seconds=round(seconds, 4),
-        cpu_seconds=round(cpu, 3),
-        peak_mb=round(usage.ru_maxrss / 1024, 1),
-        load_before=round(load, 2),
-        others_cores=round(max(0.0, busy - cpu) / seconds, 2),
+        seconds=done.seconds,
+        cpu_seconds=done.cpu_seconds,
+        peak_mb=done.peak_mb,
+        load_before=done.load_before,
+        others_cores=done.others_cores,
         import_seconds=round(said["import_seconds"], 4),
         work_seconds=round(said["work_seconds"], 4),
         figures=len(figures),

@@ -10,17 +10,16 @@ that a peer that answered another question shows. The work starts from the Parqu
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
 import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import run_peer
 from benchmarks.release_data import (
     ATTRIBUTES,
     CONFIDENCE,
@@ -30,7 +29,6 @@ from benchmarks.release_data import (
     SLICES,
     THRESHOLD,
 )
-from components.stacks.telemetry import switch_off
 
 RATES = ("selection_rate", "tpr", "fpr", "ppv")
 BOOTSTRAPS = "ASSAY_BENCH_BOOTSTRAPS"
@@ -216,22 +214,5 @@ PEERS: dict[str, Callable[[Path], Work]] = {
 }
 
 
-def main() -> None:
-    """Run one peer and print what it did."""
-    parser = argparse.ArgumentParser(description="Run one peer of the release benchmark.")
-    parser.add_argument("name", choices=PEERS)
-    parser.add_argument("folder", type=Path)
-    given = parser.parse_args()
-    switch_off()
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    started = time.perf_counter()
-    work = PEERS[given.name](given.folder)
-    loaded = time.perf_counter()
-    measured = work()
-    done = time.perf_counter()
-    seconds = {"import_seconds": loaded - started, "work_seconds": done - loaded}
-    print(json.dumps(seconds | asdict(measured)))
-
-
 if __name__ == "__main__":
-    main()
+    run_peer(PEERS)

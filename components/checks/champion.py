@@ -18,7 +18,8 @@ def change(
 
     Relative: ``(candidate - champion) / |champion|``, so that better and worse keep their sign
     where the champion's figure is negative; NaN where it is 0. Above 0 means that the candidate's
-    figure is the larger one, whichever is better. ``n`` is the smaller of the two.
+    figure is the larger one, whichever is better. ``n`` is the smaller of the two, ``source`` the
+    candidate's.
     """
     name = change_name(limit)
     if candidate is None or champion is None:
@@ -26,7 +27,8 @@ def change(
     value = candidate.value - champion.value
     if limit.champion is not None and limit.champion.change is Change.RELATIVE:
         value = value / abs(champion.value) if champion.value else math.nan
-    return Measurement(name, value, min(candidate.n, champion.n), slice=limit.slice.name)
+    n, where = min(candidate.n, champion.n), limit.slice.name
+    return Measurement(name, value, n, slice=where, source=candidate.source)
 
 
 def change_name(limit: Limit) -> str:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.checks.measurement import Finding, Measurement, Status, within
-from components.checks.performance import Ranked, roc_auc
+from components.checks.performance import Ranked
 from components.checks.tallies import Flags, Floats, Integers
 from components.contract.features import ModelInput
 
@@ -48,8 +48,7 @@ def leak_findings(
         size = int(max(known.max(initial=0), asked.max(initial=0))) + 1
         scores = _shares(known, labels[0], size)[asked]
         ranked = Ranked.of(labels[1], scores)
-        measured = roc_auc(ranked, 0.95)
-        figure = Measurement(f"AUC of {column.name} alone", measured.value, measured.n)
+        figure = Measurement(f"AUC of {column.name} alone", ranked.area, ranked.fewest)
         if figure.n < min_n:
             reason = f"{figure.name} rests on {figure.n} cases, {min_n} required"
             findings.append(Finding(f"leak:{column.name}", Status.INCONCLUSIVE, reason, figure))

@@ -9,7 +9,6 @@ from enum import StrEnum
 from numbers import Real
 from typing import Any
 
-from components.contract.policy import MISSING as MISSING
 from components.lineage.digests import decimal
 
 

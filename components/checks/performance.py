@@ -46,6 +46,24 @@ class Ranked:
         positives = np.diff(up_to, prepend=0)
         return cls(positives, np.diff(last, prepend=-1) - positives, valid=True)
 
+    @property
+    def fewest(self) -> int:
+        """Rows of the smaller class."""
+        return int(min(self.positives.sum(), self.negatives.sum()))
+
+    @property
+    def area(self) -> float:
+        """Area under the ROC curve, ties counting half; NaN if a class is absent."""
+        if self.fewest == 0:
+            return math.nan
+        return float((self.positives * self.beaten).sum() / self.positives.sum())
+
+    @property
+    def beaten(self) -> Floats:
+        """For each different score, the share of negatives that a positive there beats."""
+        beaten: Floats = (np.cumsum(self.negatives) - self.negatives / 2) / self.negatives.sum()
+        return beaten
+
 
 def roc_auc(ranked: Ranked, confidence: float, where: Slice = EVERYBODY) -> Measurement:
     """Area under the ROC curve with DeLong's interval.
@@ -60,17 +78,13 @@ def roc_auc(ranked: Ranked, confidence: float, where: Slice = EVERYBODY) -> Meas
     """
     from scipy.stats import norm
 
-    p, q = ranked.positives, ranked.negatives
-    m, n = int(p.sum()), int(q.sum())
-    fewest = min(m, n)
-    if fewest == 0:
-        return _measured(Metric.ROC_AUC, math.nan, fewest, where)
-    below = (np.cumsum(q) - q / 2) / n  # for a positive: share of negatives that it beats
-    above = (m - np.cumsum(p) + p / 2) / m  # for a negative: share of positives that beat it
-    auc = float((p * below).sum() / m)
+    auc, fewest = ranked.area, ranked.fewest
     if fewest < 2 or auc in (0.0, 1.0):
         return _measured(Metric.ROC_AUC, auc, fewest, where)
-    variance = float((p * (below - auc) ** 2).sum()) / (m - 1) / m
+    p, q = ranked.positives, ranked.negatives
+    m, n = int(p.sum()), int(q.sum())
+    above = (m - np.cumsum(p) + p / 2) / m  # for a negative: share of positives that beat it
+    variance = float((p * (ranked.beaten - auc) ** 2).sum()) / (m - 1) / m
     variance += float((q * (above - auc) ** 2).sum()) / (n - 1) / n
     half = float(norm.ppf((1 + confidence) / 2)) * math.sqrt(variance)
     return _measured(Metric.ROC_AUC, auc, fewest, where, max(0.0, auc - half), min(1.0, auc + half))

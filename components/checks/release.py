@@ -9,13 +9,21 @@ from itertools import combinations, product
 import numpy as np
 
 from components.checks.calibration import brier, calibration_bias, calibration_error
-from components.checks.champion import change, paired_interval
+from components.checks.champion import change, change_name, paired_interval
 from components.checks.fairness import group_measurements, proportions, rates
 from components.checks.limits import Figures
 from components.checks.measurement import Finding, Measurement, Status, within
 from components.checks.performance import Ranked, average_precision, roc_auc
 from components.checks.tallies import Flags, Floats, Groups, tally
-from components.contract.policy import Change, Limit, Metric, Policy, ReleaseGatePolicy, Slice
+from components.contract.policy import (
+    EVERYBODY,
+    Change,
+    Limit,
+    Metric,
+    Policy,
+    ReleaseGatePolicy,
+    Slice,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,8 @@ def release_measurements(scored: Scored, policy: Policy) -> tuple[Measurement, .
     found = _own_measurements(scored.labels, scored.scores, scored.groups, policy)
     if scored.champion is not None:
         before = _own_measurements(scored.labels, scored.champion, scored.groups, policy)
-        found += _changes(scored, Figures(found), Figures(before), policy)
+        moved = changes(found, before, policy)
+        found += _with_intervals(moved, scored, scored.champion, policy)
     return tuple(found)
 
 
@@ -107,26 +116,43 @@ def _members(
     return found
 
 
-def _changes(scored: Scored, now: Figures, before: Figures, policy: Policy) -> list[Measurement]:
-    """One figure for each different change that a limit is on."""
+def changes(
+    now: Sequence[Measurement], before: Sequence[Measurement], policy: Policy
+) -> tuple[Measurement, ...]:
+    """How far the candidate's figures are from the champion's, on the point.
+
+    One figure for each different change that a limit of the policy is on.
+    """
+    mine, theirs = Figures(now), Figures(before)
     found: dict[tuple[str, str], Measurement] = {}
     for limit in policy.release_gate.limits:
-        if limit.champion is None or scored.champion is None:
-            continue
-        name, where = str(limit.metric), limit.slice.name
-        measured = change(limit, now.get(name, where), before.get(name, where))
-        if limit.champion.change is Change.ABSOLUTE and not limit.slice.attributes:
-            interval = paired_interval(
-                limit.metric,
-                scored.labels,
-                scored.scores,
-                scored.champion,
-                policy.release_gate.confidence,
-            )
-            if interval is not None:
-                measured = replace(measured, low=interval[0], high=interval[1])
-        found[measured.name, where] = measured
-    return list(found.values())
+        if limit.champion is not None:
+            name, where = str(limit.metric), limit.slice.name
+            measured = change(limit, mine.get(name, where), theirs.get(name, where))
+            found[measured.name, where] = measured
+    return tuple(found.values())
+
+
+def _with_intervals(
+    found: Iterable[Measurement], scored: Scored, champion: Floats, policy: Policy
+) -> list[Measurement]:
+    """Changes, with an interval where the two models' scores of the same rows give one."""
+    intervals = {
+        change_name(x): paired_interval(
+            x.metric, scored.labels, scored.scores, champion, policy.release_gate.confidence
+        )
+        for x in policy.release_gate.limits
+        if x.champion is not None
+        and x.champion.change is Change.ABSOLUTE
+        and not x.slice.attributes
+    }
+    overall = EVERYBODY.name
+    return [
+        replace(m, low=interval[0], high=interval[1])
+        if m.slice == overall and (interval := intervals.get(m.name)) is not None
+        else m
+        for m in found
+    ]
 
 
 def finite_scores(scores: Floats) -> Finding:

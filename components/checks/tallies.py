@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.checks.measurement import MISSING
 from components.contract.errors import ProcessError
-from components.contract.policy import ReleaseGatePolicy
+from components.contract.policy import MISSING, ReleaseGatePolicy
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]

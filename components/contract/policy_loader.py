@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.contract.contract import Contract
+from components.contract.errors import InputError
 from components.contract.json_schema import validate
 from components.contract.policy import (
     Candidate,
@@ -83,6 +84,21 @@ def load_policy(path: Path, contract: Contract) -> Policy:
     )
     check_policy(policy, contract)
     return policy
+
+
+def load_candidate(path: Path, name: str) -> Candidate:
+    """One candidate of a policy that may be older than today's rules for policies.
+
+    Raises:
+        InputError: the file is no YAML, or has no such candidate.
+    """
+    document, _ = load_yaml(path)
+    try:
+        return _candidate(name, document["candidates"][name])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"has no candidate {name}", where=str(path), expected="the policy of its run"
+        ) from error
 
 
 def _training(raw: dict[str, Any]) -> Training:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from components.contract.errors import InputError
@@ -42,6 +43,34 @@ def write_once(path: Path, content: bytes, mode: int = 0o666) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+def write_numbered(directory: Path, content: Callable[[int], bytes]) -> Path:
+    """Add the next of ``000001.json``, ``000002.json`` and so on; earlier ones are never changed.
+
+    Args:
+        directory: it is made if it is not there.
+        content: all of the file's bytes, given its number.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    writable_directory(directory)
+    while True:
+        numbers = [int(p.stem) for p in directory.glob("[0-9]*.json") if p.stem.isdecimal()]
+        number = max(numbers, default=0) + 1
+        path = directory / f"{number:06d}.json"
+        try:
+            write_once(path, content(number))
+        except FileExistsError:
+            continue  # another process took the number; the next one is free
+        except OSError as error:
+            raise InputError(
+                f"cannot be written ({error.strerror})",
+                where=str(directory),
+                expected="a directory that this user may write (`--home DIR`)",
+            ) from error
+        return path
 
 
 def _temporary(path: Path) -> Path:

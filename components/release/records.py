@@ -17,7 +17,7 @@ from typing import Any
 
 from components.contract.errors import EvidenceError
 from components.lineage.digests import canonical_json, sha256_json
-from components.lineage.durable import writable_directory, write_once
+from components.lineage.durable import writable_directory, write_numbered
 from components.lineage.evidence import parse_canonical
 
 SCHEMA_VERSION = "assay-release/v2"
@@ -57,25 +57,22 @@ class Release:
 
 def write_release(home: Path, dataset: str, stack: str, release: dict[str, Any]) -> Path:
     """Add the next release of a dataset's model in one stack; earlier ones are never changed."""
-    directory = writable_directory(_directory(home, dataset, stack))
-    while True:
+
+    def record(number: int) -> bytes:
         known = _documents(home, dataset, stack)
-        number = len(known) + 1
-        path = directory / f"{number:06d}.json"
-        record = {
-            **release,
-            "schemaVersion": SCHEMA_VERSION,
-            "number": number,
-            "dataset": dataset,
-            "stack": stack,
-            "supersedes": number - 1,
-            "previous": sha256_json(known[-1]) if known else _GENESIS,
-        }
-        try:
-            write_once(path, canonical_json(record))
-        except FileExistsError:
-            continue  # another process took the number; the next one is free
-        return path
+        return canonical_json(
+            {
+                **release,
+                "schemaVersion": SCHEMA_VERSION,
+                "number": number,
+                "dataset": dataset,
+                "stack": stack,
+                "supersedes": number - 1,
+                "previous": sha256_json(known[-1]) if known else _GENESIS,
+            }
+        )
+
+    return write_numbered(_directory(home, dataset, stack), record)
 
 
 def read_releases(home: Path, dataset: str, stack: str) -> list[Release]:

@@ -19,6 +19,7 @@ from components.contract.policy import WaiverRules
 from components.contract.stages import GATES
 from components.lineage.digests import canonical_json
 from components.lineage.dsse import sign
+from components.lineage.durable import write_numbered
 from components.lineage.keys import key_id, load_private, public_bytes, public_text
 from components.release.judged_run import JudgedRun, read_run
 from components.release.waiver_rules import (
@@ -31,7 +32,7 @@ from components.release.waiver_rules import (
     untimely,
 )
 from components.release.waiver_terms import Waiver
-from components.release.waivers import check, store, trusted_keys, waiver_directory
+from components.release.waivers import check, trusted_keys, waiver_directory
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -85,7 +86,7 @@ def request_waiver(directory: Path, asked: Asked) -> Answer:
     if isinstance(made, Refusal):
         return Answer(made, _record(waivers / "refused", run, asked, made.reason))
     waiver, envelope = made
-    return Answer(waiver, store(waivers, lambda _: envelope))
+    return Answer(waiver, write_numbered(waivers, lambda _: envelope))
 
 
 def _make(run: JudgedRun, asked: Asked) -> tuple[Waiver, bytes] | Refusal:
@@ -218,7 +219,7 @@ def _record(directory: Path, run: JudgedRun, asked: Asked, why: str) -> Path:
         "actor": _recordable(asked.actor),
         "at": asked.at.astimezone(UTC).isoformat(timespec="microseconds"),
     }
-    return store(directory, lambda number: canonical_json({**body, "number": number}))
+    return write_numbered(directory, lambda number: canonical_json({**body, "number": number}))
 
 
 def _recordable(text: str) -> str:

@@ -7,7 +7,7 @@ believed because the waiver says it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,6 @@ from components.checks.measurement import Status
 from components.contract.errors import EvidenceError, InputError
 from components.contract.policy import Policy, WaiverRules
 from components.lineage.dsse import UnknownSignerError, verify
-from components.lineage.durable import writable_directory, write_once
 from components.lineage.keys import parse_public
 from components.release.waiver_rules import NOBODY, ClosedGate, Ground, Refusal, refusal_of
 from components.release.waiver_terms import ClosedFinding, Waiver, from_statement
@@ -183,31 +182,3 @@ def find_waiver(
 def waiver_directory(home: Path, dataset: str, stack: str) -> Path:
     """Where a home keeps the waivers of a dataset's models in one stack."""
     return home / "waivers" / dataset / stack
-
-
-def store(directory: Path, content: Callable[[int], bytes]) -> Path:
-    """Add the next numbered file to a directory; earlier ones are never changed.
-
-    Args:
-        directory: it is made if it is not there.
-        content: the file's bytes, given its number.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    writable_directory(directory)
-    while True:
-        numbers = [int(p.stem) for p in directory.glob(_NUMBERED) if p.stem.isdecimal()]
-        number = max(numbers, default=0) + 1
-        path = directory / f"{number:06d}.json"
-        try:
-            write_once(path, content(number))
-        except FileExistsError:
-            continue  # another process took the number; the next one is free
-        except OSError as error:
-            raise InputError(
-                f"cannot be written ({error.strerror})",
-                where=str(directory),
-                expected="a directory that this user may write (`--home DIR`)",
-            ) from error
-        return path

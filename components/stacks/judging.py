@@ -17,9 +17,12 @@ from components.checks.measurement import Finding, Measurement
 from components.checks.release import Scored, agreement, finite_scores, release_measurements
 from components.checks.tallies import Groups
 from components.contract.contract import Contract, Scalar
-from components.contract.errors import ProcessError
+from components.contract.errors import EvidenceError, ProcessError
 from components.contract.policy import Policy
 from components.datasets.canonical import ROW_COLUMN, Dataset
+from components.lineage.digests import sha256_file
+from components.lineage.evidence import EvidenceRecord
+from components.stacks.stages import CHAMPION_PREDICTIONS, PREDICTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,44 @@ def judge(
     rules = policy.release_gate
     agreed = agreement(native, measurements, rules.agreement, rules.limits)
     return Judged(measurements, (finite_scores(scored.scores), *verdict.findings, *agreed))
+
+
+def judge_again(
+    dataset: Dataset, contract: Contract, policy: Policy, artifacts: Path, gate: EvidenceRecord
+) -> tuple[dict[str, Path], Judged]:
+    """Judge the scores that a release gate stored, once they are known to be those it recorded.
+
+    Args:
+        dataset: the canonical dataset of the run.
+        contract: its contract.
+        policy: the limits.
+        artifacts: where the run keeps what it stored.
+        gate: the gate's record.
+
+    Returns:
+        The files of scores by output name, and what they come to. What compares the model with
+        training, and what compares the gate with later releases, follows from no score.
+
+    Raises:
+        EvidenceError: a file was changed since, or is gone.
+    """
+    stored = {}
+    for name in (PREDICTIONS, CHAMPION_PREDICTIONS):
+        if (recorded := gate.body["outputs"].get(name)) is None:
+            continue
+        stored[name] = artifacts / f"{name}.parquet"
+        if not stored[name].is_file() or sha256_file(stored[name]) != recorded["sha256"]:
+            raise EvidenceError(f"{name}.parquet is not what stage {gate.stage} recorded")
+    judged = judge(
+        dataset,
+        contract,
+        policy,
+        stored[PREDICTIONS],
+        stored.get(CHAMPION_PREDICTIONS),
+        [Measurement.from_json(m) for m in gate.body["nativeMeasurements"]],
+        has_champion=gate.body["champion"] is not None,
+    )
+    return stored, judged
 
 
 def split_rows(dataset: Dataset, split: str, columns: Sequence[str]) -> pa.Table:

@@ -10,10 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.checks.measurement import MISSING
 from components.checks.reweighing import Cell, reweighing
 from components.contract.contract import Contract
-from components.contract.policy import Candidate, Mitigation
+from components.contract.policy import MISSING, Candidate, Mitigation
 from components.datasets.canonical import Dataset
 
 

@@ -8,7 +8,6 @@ in the run's directory and nowhere else, so a stage may run in another process o
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from components.checks.measurement import Finding, Measurement, Status, Verdict, conclude
+from components.checks.measurement import Measurement, Verdict
 from components.contract.contract import Contract
 from components.contract.contract_loader import load_contract
 from components.contract.errors import EvidenceError, ProcessError
@@ -24,27 +23,34 @@ from components.contract.policy import Candidate, Policy
 from components.contract.policy_loader import load_policy
 from components.datasets.canonical import Dataset
 from components.lineage.commitments import load_or_create_row_key
-from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, EvidenceRecord
+from components.lineage.evidence import CLOSING_STAGE, EvidenceChain
 from components.release.model_card import write_model_card
 from components.release.records import Release, history_locked, write_release
 from components.release.waivers import closed_findings, find_waiver
-from components.stacks.referee import Referee, RefereeResult, artifact_summary
+from components.stacks.referee import Referee, RefereeResult
 from components.stacks.releasing import (
     ChampionRun,
+    champion_json,
     champion_run,
     is_recorded,
-    is_rollback,
     latest_release,
+    overtaken,
     release_document,
     standing_release,
     unrecorded_runs,
 )
 from components.stacks.run_spec import RunSpec, utc_now
+from components.stacks.stage_records import (
+    check_complete,
+    combine,
+    is_open,
+    require_outputs,
+    stage_body,
+)
 from components.stacks.stages import (
     CHAMPION_PREDICTIONS,
     CONTINUED,
     GATES,
-    REQUIRED_OUTPUTS,
     Hook,
     Stage,
     StageResult,
@@ -156,7 +162,7 @@ class ReleaseProcess:
     def next_stage(self) -> Stage | None:
         """The stage that is due; None when a gate is closed, all have run, or the run is closed."""
         records = self.chain.records()
-        if any(r.stage == CLOSING_STAGE or not _is_open(r) for r in records):
+        if any(r.stage == CLOSING_STAGE or not is_open(r) for r in records):
             return None
         return self.stages[len(records)] if len(records) < len(self.stages) else None
 
@@ -176,20 +182,20 @@ class ReleaseProcess:
         if stage is Stage.RELEASE_GATE:
             self._meet_champion()
         result = hook()
-        _check_complete(stage, result)
+        check_complete(stage, result)
         if stage is Stage.RELEASE_GATE and self.champion_run is not None:
-            _require(stage, result, {CHAMPION_PREDICTIONS})
+            require_outputs(stage, result, {CHAMPION_PREDICTIONS})
         referee: RefereeResult = getattr(self._referee, stage.value)(result)
         if stage in GATES and referee.verdict is None:
             raise ProcessError(f"stage {stage} has no verdict of the referee")
-        verdict = _combine(result.native, referee.verdict)
+        verdict = combine(result.native, referee.verdict)
         return self._record(stage, self._body(stage, result, referee, verdict))
 
     def _record(self, stage: Stage, body: dict[str, Any]) -> bool:
         record = self.chain.append(str(stage), body)
         status, seconds = record.body["verdict"]["status"], record.body["seconds"]
         log.info("%s %s %s (%s s)", self.spec.stack, stage, status, seconds)
-        return _is_open(record)
+        return is_open(record)
 
     def _meet_champion(self) -> None:
         """Look again at what stands: another run may have been released since this one began."""
@@ -218,7 +224,9 @@ class ReleaseProcess:
             raise ProcessError(f"run {self.spec.run_id} has no gate to judge again")
         before = next(r for r in self.origin.records() if r.stage == stage)
         self._meet_champion()
-        referee = self._referee.rejudge(before, self._overtaken(before, self.champion))
+        referee = self._referee.rejudge(
+            before, overtaken(self.spec, self.policy, before, self.champion)
+        )
         result = StageResult(
             {},
             before.body["tools"],
@@ -230,25 +238,12 @@ class ReleaseProcess:
                 "reason": self.spec.reason,
             },
         )
-        verdict = _combine(result.native, referee.verdict)
+        verdict = combine(result.native, referee.verdict)
         body = self._body(stage, result, referee, verdict)
         body["champion"] = before.body["champion"]  # the one that the scores were held against
         if not verdict.is_open:
             body["waiver"] = self._waiver(body)
         return self._record(stage, body)
-
-    def _overtaken(self, gate: EvidenceRecord, standing: Release | None) -> str | None:
-        """Why a model may not be released for want of a comparison; None where it may.
-
-        A limit against the champion holds only against the one that stands. Who rolls back has seen
-        the release that stands, and wants an earlier one all the same.
-        """
-        limited = any(x.champion is not None for x in self.policy.release_gate.limits)
-        if not limited or is_rollback(self.spec):
-            return None
-        if (standing.number if standing else None) == _compared_with(gate):
-            return None
-        return "another release stands than the one that the gate compared with"
 
     def _waiver(self, body: dict[str, Any]) -> dict[str, Any] | None:
         """What two people signed about this model's closed gate, if they did and it holds today."""
@@ -275,36 +270,20 @@ class ReleaseProcess:
     def _body(
         self, stage: Stage, result: StageResult, referee: RefereeResult, verdict: Verdict
     ) -> dict[str, Any]:
-        # What the referee kept in the run stands for what the stack handed over.
-        outputs = {**result.outputs, **referee.outputs}
-        finished = utc_now()
+        records = self.chain.records()
+        started = str(records[-1].body["finished"]) if records else self.spec.started
+        body = {**self._who(), **stage_body(stage, result, referee, verdict, started)}
+        if stage is Stage.RELEASE_GATE:
+            body["champion"] = champion_json(self.champion)
+        return body
+
+    def _who(self) -> dict[str, Any]:
+        """What binds every record to this run."""
         return {
             "stack": self.spec.stack,
             "candidate": self.candidate.name,
             "inputs": self._inputs(),
-            "outputs": artifact_summary(outputs),
-            "facts": dict(result.facts),
-            "tools": dict(result.tools),
             "actor": self.spec.actor,
-            "started": self._last_time(),
-            "finished": finished,
-            "seconds": _seconds(self._last_time(), finished),
-            "isGate": stage in GATES,
-            "native": result.native.to_json() if result.native else None,
-            "referee": referee.verdict.to_json() if referee.verdict else None,
-            "verdict": {"status": str(verdict.status), "reason": verdict.reason},
-            "nativeMeasurements": [m.to_json() for m in result.measurements],
-            "measurements": [m.to_json() for m in referee.measurements],
-            **({"champion": self._champion_json()} if stage is Stage.RELEASE_GATE else {}),
-        }
-
-    def _champion_json(self) -> dict[str, Any] | None:
-        if self.champion is None:
-            return None
-        return {
-            "release": self.champion.number,
-            "run": self.champion.run,
-            "model": self.champion.model,
         }
 
     def _inputs(self) -> dict[str, str]:
@@ -318,10 +297,6 @@ class ReleaseProcess:
             "code": self.spec.code,
             "environment": self.spec.environment,
         }
-
-    def _last_time(self) -> str:
-        records = self.chain.records()
-        return str(records[-1].body["finished"]) if records else self.spec.started
 
     def close(self, interrupted: str | None = None) -> str:
         """Write the closing record and, where every stage ran open, the release record.
@@ -346,7 +321,7 @@ class ReleaseProcess:
 
     def _close(self, interrupted: str | None) -> str:
         records = self.chain.records()
-        closed = next((r for r in records if not _is_open(r)), None)
+        closed = next((r for r in records if not is_open(r)), None)
         missing = [str(s) for s in self.stages[len(records) :]]
         gate = next((r for r in records if r.stage == Stage.RELEASE_GATE), None)
         if interrupted is not None:
@@ -357,8 +332,10 @@ class ReleaseProcess:
             raise ProcessError(
                 f"run {self.spec.run_id} did not run {', '.join(missing)} though no gate is closed"
             )
-        elif gate is not None and (overtaken := self._overtaken(gate, standing_release(self.spec))):
-            outcome, reason = "blocked", f"{gate.stage}: {overtaken}"
+        elif gate is not None and (
+            late := overtaken(self.spec, self.policy, gate, standing_release(self.spec))
+        ):
+            outcome, reason = "blocked", f"{gate.stage}: {late}"
         else:
             outcome, reason = "released", "every stage ran and every gate is open"
             if any(r.body.get("waiver") for r in records):
@@ -366,14 +343,11 @@ class ReleaseProcess:
         self.chain.append(
             CLOSING_STAGE,
             {
-                "stack": self.spec.stack,
-                "candidate": self.candidate.name,
-                "inputs": self._inputs(),
+                **self._who(),
                 "outcome": outcome,
                 "reason": reason,
                 "records": len(records),
                 "notRun": missing,
-                "actor": self.spec.actor,
                 "finished": utc_now(),
             },
         )
@@ -406,48 +380,3 @@ class ReleaseProcess:
 def row_key_path(home: Path) -> Path:
     """Where a home keeps its row key: outside every run, dataset and store."""
     return home / "keys" / "row.key"
-
-
-def _is_open(record: EvidenceRecord) -> bool:
-    """A stage is open on PASS, and a release gate also where its closed verdict was excused."""
-    if record.body.get("verdict", {}).get("status") == Status.PASS:
-        return True
-    return record.stage == Stage.RELEASE_GATE and record.body.get("waiver") is not None
-
-
-def _compared_with(gate: EvidenceRecord) -> int | None:
-    champion = gate.body["champion"]
-    return champion["release"] if champion is not None else None
-
-
-def _check_complete(stage: Stage, result: StageResult) -> None:
-    _require(stage, result, REQUIRED_OUTPUTS[stage])
-    for name, path in result.outputs.items():
-        if not path.exists():
-            raise ProcessError(f"stage {stage}: output {name} does not exist")
-    if stage in GATES and result.native is None:
-        raise ProcessError(f"stage {stage} has no native verdict")
-
-
-def _require(stage: Stage, result: StageResult, names: Collection[str]) -> None:
-    if absent := set(names) - set(result.outputs):
-        raise ProcessError(f"stage {stage} left no {min(absent)}")
-
-
-def _combine(native: Verdict | None, referee: Verdict | None) -> Verdict:
-    """PASS only where both sides that speak say PASS; a side's own words are the reason."""
-    findings = [
-        Finding(side, v.status, f"{side}: {v.reason}")
-        for side, v in (("native", native), ("referee", referee))
-        if v is not None
-    ]
-    if not findings:
-        return Verdict(Status.PASS, "no check at this stage")
-    if {f.status for f in findings} == {Status.PASS}:
-        return Verdict(Status.PASS, "; ".join(f.reason for f in findings))
-    return conclude(findings)
-
-
-def _seconds(started: str, finished: str) -> str:
-    elapsed = datetime.fromisoformat(finished) - datetime.fromisoformat(started)
-    return f"{elapsed.total_seconds():.1f}"

@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from components.checks.measurement import Measurement
-from components.contract.errors import EvidenceError, InputError
-from components.lineage.digests import sha256_file
-from components.stacks.judging import judge
+from components.contract.errors import InputError
+from components.stacks.judging import judge_again
 from components.stacks.process import ReleaseProcess
-from components.stacks.stages import CHAMPION_PREDICTIONS, PREDICTIONS, Stage
+from components.stacks.referee import NOT_FROM_SCORES
+from components.stacks.stages import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,32 +51,19 @@ def recompute(directory: Path) -> list[Recomputed]:
             where=str(directory),
             expected="a run whose model was judged",
         )
-    stored = {}
-    for name in (PREDICTIONS, CHAMPION_PREDICTIONS):
-        if (output := gate.body["outputs"].get(name)) is not None:
-            stored[name] = process.artifacts / f"{name}.parquet"
-            if not stored[name].is_file() or sha256_file(stored[name]) != output["sha256"]:
-                raise EvidenceError(f"{name}.parquet is not what stage {gate.stage} recorded")
-    judged = judge(
-        process.dataset,
-        process.contract,
-        process.policy,
-        stored[PREDICTIONS],
-        stored.get(CHAMPION_PREDICTIONS),
-        [Measurement.from_json(m) for m in gate.body["nativeMeasurements"]],
-        has_champion=gate.body["champion"] is not None,
+    _, judged = judge_again(
+        process.dataset, process.contract, process.policy, process.artifacts, gate
     )
     figures = _pairs(
         {(m["name"], m["slice"]): _figure(m) for m in gate.body["measurements"]},
         {(m.name, m.slice): _figure(m.to_json()) for m in judged.measurements},
     )
-    # Skew is between files of the training run, and follows from no score.
+    computed = {("finding", f.rule): str(f.status) for f in judged.findings}
     recorded = {
         ("finding", f["rule"]): f["status"]
         for f in gate.body["referee"]["findings"]
-        if not f["rule"].startswith("skew:")
+        if not f["rule"].startswith(NOT_FROM_SCORES)
     }
-    computed = {("finding", f.rule): str(f.status) for f in judged.findings}
     return figures + _pairs(recorded, computed)
 
 

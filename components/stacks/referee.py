@@ -33,10 +33,14 @@ from components.profile.edges import quantile_edges
 from components.profile.profile import Profile
 from components.profile.stored import StoredProfile
 from components.release.records import Release, read_releases
-from components.stacks.judging import aligned_scores, flags, judge, split_rows
+from components.stacks.judging import aligned_scores, flags, judge, judge_again, split_rows
 from components.stacks.kept_outputs import keep, kept
 from components.stacks.run_spec import RunSpec
 from components.stacks.stages import CHAMPION_PREDICTIONS, PREDICTIONS, Stage, StageResult
+
+_SKEW, _OVERTAKEN = "skew:", "champion"
+NOT_FROM_SCORES = (_SKEW, _OVERTAKEN)
+"""Beginnings of rules at the release gate that no stored score decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,29 +233,15 @@ class Referee:
         Raises:
             EvidenceError: the scores are not those that were judged, or the figures differ.
         """
-        outputs = {}
-        for name in (PREDICTIONS, CHAMPION_PREDICTIONS):
-            if (recorded := before.body["outputs"].get(name)) is None:
-                continue
-            source = self.spec.origin / "artifacts" / f"{name}.parquet"
-            if not source.is_file() or sha256_file(source) != recorded["sha256"]:
-                raise EvidenceError(f"{source.name} is not what stage {before.stage} recorded")
-            outputs[name] = Path(shutil.copy(source, self._artifacts))
-        judged = judge(
-            self.dataset,
-            self.contract,
-            self.policy,
-            outputs[PREDICTIONS],
-            outputs.get(CHAMPION_PREDICTIONS),
-            [Measurement.from_json(m) for m in before.body["nativeMeasurements"]],
-            has_champion=before.body["champion"] is not None,
-        )
+        artifacts = self.spec.origin / "artifacts"
+        stored, judged = judge_again(self.dataset, self.contract, self.policy, artifacts, before)
         if [m.to_json() for m in judged.measurements] != before.body["measurements"]:
             raise EvidenceError("the stored scores give other figures than the gate recorded")
         found = [Finding.from_json(f) for f in before.body["referee"]["findings"]]
-        skew = [f for f in found if f.rule.startswith("skew:")]
-        late = [Finding("champion", Status.INCONCLUSIVE, overtaken)] if overtaken else []
+        skew = [f for f in found if f.rule.startswith(_SKEW)]
+        late = [Finding(_OVERTAKEN, Status.INCONCLUSIVE, overtaken)] if overtaken else []
         verdict = conclude([*judged.findings, *skew, *late])
+        outputs = {n: Path(shutil.copy(p, self._artifacts)) for n, p in stored.items()}
         return RefereeResult(outputs, verdict, judged.measurements)
 
     def _skew(self, native: StageResult) -> list[Finding]:

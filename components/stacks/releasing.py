@@ -10,7 +10,7 @@ from typing import Any
 from components.contract.contract import Contract
 from components.contract.errors import EvidenceError
 from components.contract.policy import Candidate, Policy
-from components.contract.policy_loader import load_policy
+from components.contract.policy_loader import load_candidate
 from components.lineage.digests import sha256_file
 from components.lineage.evidence import (
     CLOSING_STAGE,
@@ -97,6 +97,33 @@ def is_rollback(spec: RunSpec) -> bool:
     return spec.continues in before
 
 
+def champion_json(champion: Release | None) -> dict[str, Any] | None:
+    """The release that a gate compared with, as its record holds it."""
+    if champion is None:
+        return None
+    return {"release": champion.number, "run": champion.run, "model": champion.model}
+
+
+def overtaken(
+    spec: RunSpec, policy: Policy, gate: EvidenceRecord, standing: Release | None
+) -> str | None:
+    """Why a model may not be released for want of a comparison; None where it may.
+
+    A limit against the champion holds only against the one that stands. Who rolls back has seen the
+    release that stands, and wants an earlier one all the same.
+
+    Args:
+        spec: the run.
+        policy: its limits.
+        gate: the record of the gate that compared.
+        standing: what stands now.
+    """
+    limited = any(x.champion is not None for x in policy.release_gate.limits)
+    if not limited or is_rollback(spec) or champion_json(standing) == gate.body["champion"]:
+        return None
+    return "another release stands than the one that the gate compared with"
+
+
 def _history(spec: RunSpec) -> list[Release]:
     return read_releases(Path(spec.home), spec.dataset, spec.stack)
 
@@ -110,15 +137,17 @@ def champion_run(
     contract cannot be: such a limit then stays INCONCLUSIVE.
 
     Raises:
-        EvidenceError: its run is not there.
+        EvidenceError: its run is not there, or its policy is not the one it was released by.
     """
     if champion is None or champion.contract != contract.digest:
         return None
     if all(x.champion is None for x in policy.release_gate.limits):
         return None
     made_by = RunSpec.load(Path(spec.home) / "runs" / champion.run)
-    rules = load_policy(made_by.directory / "policy.yaml", contract)
-    return ChampionRun(champion, made_by, rules.candidates[champion.candidate])
+    path = made_by.directory / "policy.yaml"
+    if not path.is_file() or sha256_file(path) != champion.policy:
+        raise EvidenceError(f"{path.name} of run {champion.run} is not the one it was released by")
+    return ChampionRun(champion, made_by, load_candidate(path, champion.candidate))
 
 
 def release_document(

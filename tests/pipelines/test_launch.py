@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,12 +26,14 @@ def _start(folder: Path) -> subprocess.Popen:
 
 
 def _worker_of(process: subprocess.Popen) -> int:
+    """The stack's own process: ``git``, asked for the revision, is a child for a moment as well."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        found = children.read_text().split() if children.exists() else []
-        if found:
-            return int(found[0])
+        for pid in children.read_text().split() if children.exists() else []:
+            with suppress(FileNotFoundError, ProcessLookupError):
+                if b"pipelines.worker" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                    return int(pid)
         time.sleep(0.05)
     raise AssertionError("no worker was started")
 

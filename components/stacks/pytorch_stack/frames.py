@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.checks.measurement import MISSING
 from components.contract.clauses import drifting_columns
 from components.contract.contract import Contract
+from components.contract.policy import MISSING
 from components.profile.compute import is_identifier, is_numeric
 
 # Doubles stay numpy's, where null is NaN, which all three tools read as missing. Whole numbers,

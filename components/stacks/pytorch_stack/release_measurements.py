@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,17 @@ import numpy.typing as npt
 import pandas as pd
 from fairlearn.metrics import MetricFrame, count
 
-from components.checks.champion import change
-from components.checks.limits import Figures
-from components.checks.measurement import MISSING, Measurement
+from components.checks.measurement import Measurement
 from components.checks.release import slices_measured
-from components.contract.policy import COMPARISONS, RATES, Metric, Policy, ReleaseGatePolicy, Slice
+from components.contract.policy import (
+    COMPARISONS,
+    MISSING,
+    RATES,
+    Metric,
+    Policy,
+    ReleaseGatePolicy,
+    Slice,
+)
 from components.stacks.pytorch_stack.frameworks import tool
 from components.stacks.pytorch_stack.native_metrics import (
     LIBRARIES,
@@ -65,22 +71,6 @@ def measure(rows: EvaluationRows, scores: Floats, policy: Policy) -> tuple[Measu
     for attributes in slices_measured(rows.groups):
         found.extend(_of_groups(rows, scores, attributes, policy))
     return tuple(found)
-
-
-def changes(
-    now: Sequence[Measurement], before: Sequence[Measurement], policy: Policy
-) -> tuple[Measurement, ...]:
-    """The candidate's figure less the champion's, for each different change that a limit is on."""
-    mine, theirs = Figures(now), Figures(before)
-    found: dict[tuple[str, str], Measurement] = {}
-    for limit in policy.release_gate.limits:
-        if limit.champion is not None:
-            name, where = str(limit.metric), limit.slice.name
-            own = mine.get(name, where)
-            measured = change(limit, own, theirs.get(name, where))
-            source = measured.source if own is None else own.source
-            found[measured.name, where] = replace(measured, source=source)
-    return tuple(found.values())
 
 
 def _overall(labels: Labels, scores: Floats, threshold: float) -> list[Measurement]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from components.checks.measurement import Measurement, Verdict, conclude
+from components.checks.release import changes
 from components.release.card_masking import FEWEST_SHOWN
 from components.stacks.judging import split_rows
 from components.stacks.process import ReleaseProcess
@@ -19,7 +20,7 @@ from components.stacks.pytorch_stack.mlflow_store import TrackedRun, metric_name
 from components.stacks.pytorch_stack.native_metrics import Floats
 from components.stacks.pytorch_stack.onnx_export import MODEL_FILE
 from components.stacks.pytorch_stack.onnx_scoring import OnnxScorer
-from components.stacks.pytorch_stack.release_measurements import EvaluationRows, changes, measure
+from components.stacks.pytorch_stack.release_measurements import EvaluationRows, measure
 from components.stacks.pytorch_stack.tensors import RawSplit, read_rows
 from components.stacks.stages import CHAMPION_PREDICTIONS, PREDICTIONS, Stage, StageResult
 

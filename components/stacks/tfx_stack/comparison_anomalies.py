@@ -7,10 +7,10 @@ from typing import Any
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
-from components.checks.measurement import MISSING, Finding, Measurement, Status, within
+from components.checks.measurement import Finding, Measurement, Status, within
 from components.contract.clauses import drifting_columns
 from components.contract.contract import Contract
-from components.contract.policy import DataGatePolicy, DriftStatistic
+from components.contract.policy import MISSING, DataGatePolicy, DriftStatistic
 from components.profile.compute import is_numeric
 from components.stacks.tfx_stack.example_columns import drift_feature
 from components.stacks.tfx_stack.schema_anomalies import kinds_of

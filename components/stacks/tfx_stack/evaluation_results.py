@@ -15,9 +15,7 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 
 from components.checks.calibration import brier, calibration_bias, calibration_error
-from components.checks.champion import change
 from components.checks.fairness import group_measurements, proportions, rates
-from components.checks.limits import Figures
 from components.checks.measurement import Measurement
 from components.checks.release import slices_measured
 from components.checks.tallies import CALIBRATION_BINS, Tally
@@ -66,21 +64,6 @@ def measurements(
         measured += [*own, *_on_request(found, groups, attributes, policy, held[attributes])]
     source = f"tfma {tfma.__version__}"
     return tuple(replace(m, source=source) for m in measured)
-
-
-def changes(
-    now: Sequence[Measurement], before: Sequence[Measurement], policy: Policy
-) -> tuple[Measurement, ...]:
-    """The candidate's figure less the champion's, for each different change that a limit is on."""
-    mine, theirs = Figures(now), Figures(before)
-    found: dict[tuple[str, str], Measurement] = {}
-    for limit in policy.release_gate.limits:
-        if limit.champion is not None:
-            name, where = str(limit.metric), limit.slice.name
-            measured = change(limit, mine.get(name, where), theirs.get(name, where))
-            source = f"tfma {tfma.__version__}"
-            found[measured.name, where] = replace(measured, source=source)
-    return tuple(found.values())
 
 
 def _overall(found: Evaluation, confidence: float) -> Iterator[Measurement]:

@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.checks.measurement import MISSING
 from components.checks.preprocessing import as_text
 from components.contract.clauses import drifting_columns
 from components.contract.contract import Column, Contract, LogicalType, Scalar
+from components.contract.policy import MISSING
 from components.datasets.canonical import ROW_COLUMN
 from components.profile.compute import is_identifier, is_numeric
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import tensorflow_model_analysis as tfma
 
 from components.checks.measurement import Measurement, Verdict
-from components.checks.release import slices_measured
+from components.checks.release import changes, slices_measured
 from components.contract.policy import MISSING
 from components.lineage.digests import canonical_json, sha256_tree
 from components.lineage.durable import write_atomically
@@ -18,7 +18,7 @@ from components.stacks.judging import split_rows
 from components.stacks.process import ReleaseProcess
 from components.stacks.stages import CHAMPION_PREDICTIONS, PREDICTIONS, StageResult
 from components.stacks.tfx_stack.evaluation_config import CANDIDATE, CHAMPION, compile_evaluation
-from components.stacks.tfx_stack.evaluation_results import changes, measurements
+from components.stacks.tfx_stack.evaluation_results import measurements
 from components.stacks.tfx_stack.evaluation_sums import read_evaluation
 from components.stacks.tfx_stack.evaluation_thresholds import (
     Combinations,

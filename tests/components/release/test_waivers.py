@@ -18,6 +18,7 @@ import pytest
 from components.contract.errors import EvidenceError, InputError
 from components.lineage.digests import canonical_json
 from components.lineage.dsse import sign
+from components.lineage.durable import write_numbered
 from components.lineage.evidence import EvidenceChain, parse_canonical
 from components.lineage.keys import load_private, public_text
 from components.release.waiver_requests import request_waiver
@@ -28,7 +29,6 @@ from components.release.waivers import (
     closed_findings,
     examine,
     find_waiver,
-    store,
 )
 from tests.blocked_run import (
     FAILED,
@@ -985,7 +985,7 @@ def test_a_home_that_cannot_be_written_is_bad_input(run: BlockedRun) -> None:
 
 
 def _store_there(directory: Path, n: int, results: Any) -> None:
-    results.put(store(directory, lambda _: f"{n}".encode()).name)
+    results.put(write_numbered(directory, lambda _: f"{n}".encode()).name)
 
 
 def test_waivers_at_the_same_moment_do_not_overwrite(tmp_path: Path) -> None:

@@ -16,12 +16,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.contract.errors import EvidenceError, InputError, ProcessError
+from components.contract.policy_loader import load_policy
 from components.contract.stages import Stage
 from components.lineage.digests import canonical_json
 from components.release.history import as_of, periods
 from components.release.records import Release, read_releases, write_release
 from components.stacks.process import ReleaseProcess
 from components.stacks.recomputation import recompute
+from components.stacks.releasing import champion_run
 from components.stacks.run_spec import RunSpec
 from components.stacks.stages import CHAMPION_PREDICTIONS, StageResult
 from pipelines.launch import prepare_release
@@ -303,6 +305,41 @@ def test_a_waived_model_still_has_to_meet_the_champion_that_stands(tmp_path: Pat
     again = insurer.continued(blocked)
     assert PlainStack(again).release() == "blocked"
     assert finding(again, "champion")[0] == "INCONCLUSIVE"
+
+
+def test_a_gate_that_was_overtaken_comes_out_again_as_well(tmp_path: Path) -> None:
+    insurer = Insurer(tmp_path)
+    blocked = insurer.run(seeded.biased)
+    insurer.run()
+    again = insurer.continued(blocked)
+    PlainStack(again).release()
+    found = recompute(again.spec.directory)
+    assert len(found) > 60
+    assert [d for d in found if not d.same] == []
+
+
+def test_a_champion_whose_policy_is_older_than_the_rules_is_still_one(tmp_path: Path) -> None:
+    insurer = Insurer(tmp_path)
+    first = insurer.run()
+    text = (first.spec.directory / "policy.yaml").read_text()
+    older = json.loads(text)
+    del older["leak_check"]
+    (first.spec.directory / "policy.yaml").write_text(json.dumps(older))
+    digest = hashlib.sha256((first.spec.directory / "policy.yaml").read_bytes()).hexdigest()
+    champion = replace(insurer.releases[0], policy=digest)
+    rules = load_policy(insurer.policy, first.contract)
+    found = champion_run(first.spec, first.contract, rules, champion)
+    assert found is not None
+    assert found.candidate == first.candidate
+
+
+def test_a_champion_whose_policy_was_changed_is_none(tmp_path: Path) -> None:
+    insurer = Insurer(tmp_path)
+    first = insurer.run()
+    path = first.spec.directory / "policy.yaml"
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(EvidenceError, match="is not the one it was released by"):
+        insurer.run(seed=2)
 
 
 def test_a_run_that_was_broken_off_is_not_taken_up_again(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.checks.measurement import MISSING, Measurement, Status
-from components.checks.release import Scored, agreement, release_measurements
+from components.checks.measurement import Measurement, Status
+from components.checks.release import Scored, agreement, changes, release_measurements
 from components.checks.tallies import Groups
-from components.contract.policy import Metric, Policy
+from components.contract.policy import MISSING, Metric, Policy
 from components.stacks.pytorch_stack.mlflow_store import metric_name
-from components.stacks.pytorch_stack.release_measurements import EvaluationRows, changes, measure
+from components.stacks.pytorch_stack.release_measurements import EvaluationRows, measure
 from tests import clinic
 
 GROUNDS = "long enough to be grounds"

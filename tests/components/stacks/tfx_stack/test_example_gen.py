@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
-from components.checks.measurement import MISSING
 from components.checks.preprocessing import as_text
+from components.contract.policy import MISSING
 from components.datasets.canonical import ROW_COLUMN, SPLITS, rows_root
 from components.stacks.process import ReleaseProcess
 from components.stacks.tfx_stack.example_columns import (

@@ -15,13 +15,18 @@ import tensorflow_model_analysis as tfma
 from tfx_bsl.tfxio import tf_example_record
 
 from components.checks.measurement import Measurement
-from components.checks.release import Scored, release_measurements, slices_measured
+from components.checks.release import (
+    Scored,
+    changes,
+    release_measurements,
+    slices_measured,
+)
 from components.checks.tallies import Groups
 from components.contract.contract import Contract
 from components.contract.policy import MISSING, Policy
 from components.stacks.tfx_stack.beam_options import beam_options
 from components.stacks.tfx_stack.evaluation_config import CANDIDATE, CHAMPION, compile_evaluation
-from components.stacks.tfx_stack.evaluation_results import changes, measurements
+from components.stacks.tfx_stack.evaluation_results import measurements
 from components.stacks.tfx_stack.evaluation_sums import Evaluation, read_evaluation
 from components.stacks.tfx_stack.evaluation_thresholds import (
     Combinations,
