@@ -22,16 +22,16 @@ from components.contract.policy_loader import load_policy
 from components.datasets.canonical import Dataset, ingest
 from components.datasets.sources import open_source
 from components.lineage.commitments import load_or_create_row_key
-from components.lineage.durable import writable_directory
-from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, EvidenceRecord
+from components.lineage.durable import writable_directory, write_atomically
+from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, EvidenceRecord, chain_of
+from components.lineage.evidence_keys import HomeKeys
 from components.release.records import read_releases
+from components.stacks.environment import SBOM_FILE, Environment, environment
 from components.stacks.process import ReleaseProcess, row_key_path
 from components.stacks.run_spec import (
     STACKS,
     RunSpec,
     actor,
-    code_revision,
-    environment_digest,
     new_run_id,
     utc_now,
 )
@@ -99,7 +99,8 @@ def prepare(
     writable_directory(home / "keys").chmod(0o700)
     row_key = load_or_create_row_key(row_key_path(home))
     datasets = {p: ingest(contract, policy, home, row_key, data) for p, policy in policies.items()}
-    code, environment = code_revision(), environment_digest()
+    HomeKeys(home).signer()  # made now, or found wanting before anything is written
+    surroundings = environment()
     return [
         _start(
             order,
@@ -107,8 +108,7 @@ def prepare(
             policies[order.policy_path],
             datasets[order.policy_path],
             home,
-            code,
-            environment,
+            surroundings,
         )
         for order in orders
     ]
@@ -120,8 +120,7 @@ def _start(
     policy: Policy,
     dataset: Dataset,
     home: Path,
-    code: str,
-    environment: str,
+    surroundings: Environment,
 ) -> RunSpec:
     run_id = new_run_id(order.stack, order.candidate)
     directory = writable_directory(home / "runs" / run_id)
@@ -140,13 +139,24 @@ def _start(
         dataset=contract.name,
         dataset_path=str(dataset.directory),
         dataset_version=dataset.version,
-        code=code,
-        environment=environment,
+        **_done_with(surroundings, directory),
         actor=actor(),
         started=utc_now(),
     )
     spec.save()
     return spec
+
+
+def _done_with(surroundings: Environment, directory: Path) -> dict[str, str]:
+    """The part of a run's identity that says what it is done with; the SBOM is kept beside it."""
+    write_atomically(directory / SBOM_FILE, surroundings.bill)
+    return {
+        "code": surroundings.code,
+        "environment": surroundings.digest,
+        "lock": surroundings.lock,
+        "sbom": surroundings.sbom,
+        "image": surroundings.image,
+    }
 
 
 def prepare_release(directory: Path, reason: str) -> RunSpec:
@@ -180,8 +190,7 @@ def prepare_release(directory: Path, reason: str) -> RunSpec:
         run_id=run_id,
         contract_path=str(target / "contract.yaml"),
         policy_path=str(target / "policy.yaml"),
-        code=code_revision(),
-        environment=environment_digest(),
+        **_done_with(environment(), target),
         actor=actor(),
         started=utc_now(),
         continues=origin.run_id,
@@ -277,7 +286,7 @@ def _stop(worker: subprocess.Popen[bytes]) -> None:
 
 
 def _chain(spec: RunSpec) -> EvidenceChain:
-    return EvidenceChain(spec.directory / "evidence", spec.run_id)
+    return chain_of(spec.directory)
 
 
 def _report_new(specs: Sequence[RunSpec], seen: set[Path], watch: Watch) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from components.contract.policy import Policy
 from components.contract.stages import Stage
-from components.lineage.evidence import CLOSING_STAGE, EvidenceChain
+from components.lineage.evidence import CLOSING_STAGE, chain_of
 from components.lineage.keys import KeyPair, new_key, public_text
 from components.release.waiver_requests import Asked
 from tests import clinic
@@ -55,7 +55,7 @@ class BlockedRun:
     @property
     def head(self) -> str:
         """Digest of the run's last record."""
-        return EvidenceChain(self.directory / "evidence", RUN).records()[-1].digest
+        return chain_of(self.directory).records()[-1].digest
 
     @property
     def waivers(self) -> Path:
@@ -127,7 +127,7 @@ def blocked_run(
         "policy": hashlib.sha256(path.read_bytes()).hexdigest(),
         "dataset": dataset,
     }
-    chain = EvidenceChain(run / "evidence", RUN)
+    chain = chain_of(run)
     for stage in stages:
         body = {"stack": "tfx", "inputs": inputs, "facts": {}, "verdict": {"status": "PASS"}}
         if stage == Stage.TRAIN:

@@ -25,14 +25,13 @@ from components.contract.policy import DataGatePolicy, Policy, Splits
 from components.datasets.sources import RowSource, open_source, reading, require_columns
 from components.datasets.typed_rows import read_typed
 from components.lineage.commitments import commit_rows, encode_rows
-from components.lineage.digests import canonical_json, sha256_file
+from components.lineage.digests import canonical_json, parse_canonical, sha256_file
 from components.lineage.durable import (
     sync_directory,
     sync_file,
     writable_directory,
     write_atomically,
 )
-from components.lineage.evidence import parse_canonical
 from components.lineage.merkle import root
 from components.profile.sql import connect
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,26 @@ def canonical_json(document: Any) -> bytes:
         return rfc8785.dumps(document)
     except (ValueError, RecursionError) as error:
         raise EvidenceError(f"not canonical JSON: {error}") from error
+
+
+def parse_canonical(raw: bytes, name: str) -> dict[str, Any]:
+    """Parse JSON that must be its own canonical form, byte for byte.
+
+    Raises:
+        EvidenceError: duplicate keys, NaN, unpaired surrogates, another key order or white space.
+    """
+    try:
+        document = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+        canonical = canonical_json(document)
+    except (ValueError, RecursionError) as error:
+        raise EvidenceError(f"{name} is not JSON") from error
+    if canonical != raw or not isinstance(document, dict):
+        raise EvidenceError(f"{name} is not a canonical JSON object")
+    return document
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
 
 
 def sha256_json(document: Any) -> str:

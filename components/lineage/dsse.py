@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from components.contract.errors import EvidenceError
-from components.lineage.digests import canonical_json
-from components.lineage.evidence import parse_canonical
+from components.lineage.digests import canonical_json, parse_canonical
 from components.lineage.keys import fault_of, key_id, public_bytes
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-MAX_BYTES = 1_000_000
+MAX_BYTES = 16_000_000
 MAX_DEPTH = 32
 MAX_SIGNATURES = 16
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from components.contract.errors import InputError
@@ -71,6 +73,19 @@ def write_numbered(directory: Path, content: Callable[[int], bytes]) -> Path:
                 expected="a directory that this user may write (`--home DIR`)",
             ) from error
         return path
+
+
+@contextmanager
+def locked_directory(directory: Path) -> Iterator[None]:
+    """While it is held, nobody else who asks for it holds this directory's lock."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        # A process that was forked meanwhile has the descriptor too: closing it is not enough.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
 
 
 def _temporary(path: Path) -> Path:

@@ -13,7 +13,8 @@ from components.contract.errors import EvidenceError
 from components.contract.policy import Candidate, Policy
 from components.contract.stages import Stage
 from components.contract.strict_yaml import load_yaml
-from components.lineage.evidence import EvidenceRecord, parse_canonical
+from components.lineage.digests import parse_canonical
+from components.lineage.evidence import EvidenceRecord
 from components.release.card_masking import Masking
 from components.release.card_statements import PROFILE
 from components.release.records import Release, read_releases

@@ -6,8 +6,6 @@ holds the digest of the one before, so one that is changed or taken out of the m
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from components.contract.errors import EvidenceError
-from components.lineage.digests import canonical_json, sha256_json
-from components.lineage.durable import writable_directory, write_numbered
-from components.lineage.evidence import parse_canonical
+from components.lineage.digests import canonical_json, parse_canonical, sha256_json
+from components.lineage.durable import locked_directory, writable_directory, write_numbered
 
 SCHEMA_VERSION = "assay-release/v2"
 _FIRST_VERSION = "assay-release/v1"
@@ -88,15 +85,8 @@ def read_releases(home: Path, dataset: str, stack: str) -> list[Release]:
 @contextmanager
 def history_locked(home: Path, dataset: str, stack: str) -> Iterator[None]:
     """One release of a dataset's model in one stack at a time: what is looked at still stands."""
-    directory = writable_directory(_directory(home, dataset, stack))
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with locked_directory(writable_directory(_directory(home, dataset, stack))):
         yield
-    finally:
-        # A process that was forked meanwhile has the descriptor too: closing it is not enough.
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-        os.close(descriptor)
 
 
 def histories(home: Path) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from components.contract.errors import EvidenceError, InputError
 from components.contract.policy import Policy
 from components.contract.policy_loader import load_policy
 from components.contract.stages import Stage
-from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, EvidenceRecord
+from components.lineage.evidence import CLOSING_STAGE, EvidenceRecord, chain_of
 
 Records = dict[str, EvidenceRecord]
 
@@ -106,7 +106,7 @@ def read_evidence(directory: Path) -> RunEvidence:
 
 
 def _records(directory: Path) -> Records:
-    chain = EvidenceChain(directory / "evidence", directory.name)
+    chain = chain_of(directory)
     return {r.stage: r for r in chain.records()}
 
 

@@ -23,7 +23,14 @@ from components.contract.policy import Candidate, Policy
 from components.contract.policy_loader import load_policy
 from components.datasets.canonical import Dataset
 from components.lineage.commitments import load_or_create_row_key
-from components.lineage.evidence import CLOSING_STAGE, EvidenceChain
+from components.lineage.evidence import (
+    CLOSING_STAGE,
+    GENESIS,
+    EvidenceRecord,
+    chain_of,
+    check_schema,
+    statement_of,
+)
 from components.release.model_card import write_model_card
 from components.release.records import Release, history_locked, write_release
 from components.release.waivers import closed_findings, find_waiver
@@ -80,8 +87,8 @@ class ReleaseProcess:
         self.policy: Policy = load_policy(Path(spec.policy_path), self.contract)
         self.candidate: Candidate = self.policy.candidates[spec.candidate]
         self.dataset = Dataset.open(Path(spec.dataset_path))
-        self.chain = EvidenceChain(spec.directory / "evidence", spec.run_id)
-        self.origin = EvidenceChain(spec.origin / "evidence", spec.origin.name)
+        self.chain = chain_of(spec.directory)
+        self.origin = chain_of(spec.origin)
         self.champion: Release | None = latest_release(spec)
         self._check_binding()
 
@@ -192,10 +199,14 @@ class ReleaseProcess:
         return self._record(stage, self._body(stage, result, referee, verdict))
 
     def _record(self, stage: Stage, body: dict[str, Any]) -> bool:
-        record = self.chain.append(str(stage), body)
+        record = self._append(str(stage), body)
         status, seconds = record.body["verdict"]["status"], record.body["seconds"]
         log.info("%s %s %s (%s s)", self.spec.stack, stage, status, seconds)
         return is_open(record)
+
+    def _append(self, stage: str, body: dict[str, Any]) -> EvidenceRecord:
+        check_schema(statement_of(self.spec.run_id, stage, 1, GENESIS, body))
+        return self.chain.append(stage, body)
 
     def _meet_champion(self) -> None:
         """Look again at what stands: another run may have been released since this one began."""
@@ -296,6 +307,10 @@ class ReleaseProcess:
             "rowsRoot": self.dataset.manifest["root"],
             "code": self.spec.code,
             "environment": self.spec.environment,
+            "lock": self.spec.lock,
+            "sbom": self.spec.sbom,
+            "image": self.spec.image,
+            "seed": str(self.policy.training.seed),
         }
 
     def close(self, interrupted: str | None = None) -> str:
@@ -340,7 +355,7 @@ class ReleaseProcess:
             outcome, reason = "released", "every stage ran and every gate is open"
             if any(r.body.get("waiver") for r in records):
                 reason = "every stage ran; what closed the release gate is excused by a waiver"
-        self.chain.append(
+        self._append(
             CLOSING_STAGE,
             {
                 **self._who(),

@@ -6,18 +6,16 @@ import getpass
 import json
 import os
 import secrets
-import subprocess
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 from components.contract.errors import EvidenceError
-from components.contract.json_schema import ROOT
-from components.lineage.digests import canonical_json, sha256_file, sha256_json
+from components.lineage.digests import canonical_json
 from components.lineage.durable import writable_directory, write_atomically
 
 STACKS = ("tfx", "pytorch")
+NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,8 @@ class RunSpec:
     """The identity of a run. Paths are where this machine finds things; digests are what counts.
 
     ``continues`` names the run whose judged model this one releases, where it trains none itself;
-    ``reason`` says why.
+    ``reason`` says why. ``lock`` is the digest of the lock file that was installed, ``sbom`` that
+    of the list of what is installed, ``image`` names the container image.
     """
 
     run_id: str
@@ -45,6 +44,9 @@ class RunSpec:
     started: str
     continues: str | None = None
     reason: str | None = None
+    lock: str = NONE
+    sbom: str = NONE
+    image: str = NONE
 
     @property
     def directory(self) -> Path:
@@ -106,41 +108,3 @@ def actor() -> str:
         return os.environ.get("ASSAY_ACTOR") or getpass.getuser()
     except (KeyError, OSError):  # a container's user need not have a name
         return f"uid:{os.getuid()}"
-
-
-def code_revision() -> str:
-    """The code that runs: package version, git revision if there is one, and content digest.
-
-    The digest is a SHA-256 over every module of ``components`` and ``pipelines``, committed or not.
-    """
-    modules = [
-        [p.relative_to(ROOT).as_posix(), sha256_file(p)]
-        for room in ("components", "pipelines")
-        for p in sorted((ROOT / room).rglob("*.py"))
-    ]
-    revision = _git("rev-parse", "HEAD")
-    parts = [f"assay {metadata.version('assay')}", f"sha256:{sha256_json(modules)}"]
-    return " ".join(parts if revision is None else [*parts, f"git:{revision}"])
-
-
-def _git(*arguments: str) -> str | None:
-    if not (ROOT / ".git").exists():
-        return None
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(ROOT), *arguments],
-            capture_output=True,
-            check=True,
-            text=True,
-            errors="replace",
-            timeout=30,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
-
-
-def environment_digest() -> str:
-    """SHA-256 over the name and version of every installed distribution, in name order."""
-    found = {f"{d.name}=={d.version}".lower() for d in metadata.distributions() if d.name}
-    return sha256_json(sorted(found))

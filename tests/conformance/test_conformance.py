@@ -13,7 +13,7 @@ import pytest
 from components.compare.parity import parity
 from components.contract.stages import GATES, Stage
 from components.datasets.canonical import ROW_COLUMN, Dataset, rows_root
-from components.lineage.evidence import EvidenceChain
+from components.lineage.evidence import chain_of
 from components.release.records import read_releases
 from components.release.run_summary import NOT_RUN, RunSummary
 from components.stacks.stages import REQUIRED_OUTPUTS
@@ -25,7 +25,7 @@ both_stacks = pytest.mark.parametrize("stack", STACKS)
 
 def bodies(run: RunSummary) -> dict[str, dict]:
     """The bodies of a run's records, by stage; reading them checks the chain."""
-    chain = EvidenceChain(run.directory / "evidence", run.run_id)
+    chain = chain_of(run.directory)
     return {r.stage: r.body for r in chain.records()}
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from components.contract.stages import Stage
-from components.lineage.evidence import EvidenceChain
+from components.lineage.evidence import chain_of
 from components.release.records import read_releases
 from components.release.run_summary import NOT_RUN, RunSummary
 from tests.conformance.conftest import ASSAY, GOOD, PENALISED, STACKS, Insurer
@@ -21,7 +21,7 @@ both_stacks = pytest.mark.parametrize("stack", STACKS)
 
 def bodies(run: RunSummary) -> dict[str, dict]:
     """The bodies of a run's records, by stage."""
-    chain = EvidenceChain(run.directory / "evidence", run.run_id)
+    chain = chain_of(run.directory)
     return {r.stage: r.body for r in chain.records()}
 
 

@@ -19,7 +19,7 @@ from components.contract.json_schema import ROOT
 from components.contract.policy_loader import load_policy
 from components.contract.stages import Stage
 from components.datasets.canonical import ingest
-from components.lineage.evidence import EvidenceChain
+from components.lineage.evidence import chain_of
 from components.release.run_summary import summarise
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -71,7 +71,7 @@ class Replay:
         """Bodies of the records of a stack's run, by stage; reading them checks the chain."""
         (directory,) = (self.folder / ".assay" / "runs").glob(f"*-{stack}-*")
         summary = summarise(directory)
-        chain = EvidenceChain(summary.directory / "evidence", summary.run_id)
+        chain = chain_of(summary.directory)
         return {r.stage: r.body for r in chain.records()}
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from components.lineage.evidence import EvidenceChain
+from components.lineage.evidence import chain_of
 
 ASSAY = Path(sys.executable).parent / "assay"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -65,7 +65,7 @@ def test_an_interrupted_run_is_closed_and_its_evidence_stays(
     assert process.returncode == 130
     assert errors.strip().splitlines()[-1].startswith("assay: interrupted")
     assert (run / "evidence" / "0001-ingest.json").read_bytes() == first
-    closing = EvidenceChain(run / "evidence", run.name).records()[-1]
+    closing = chain_of(run).records()[-1]
     assert closing.body["outcome"] == "interrupted"
     assert closing.body["reason"] == "interrupted by the user"
     assert _gone(worker)
@@ -80,7 +80,7 @@ def test_a_killed_worker_is_a_malfunction_and_no_rejection(tmp_path: Path) -> No
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 3
     assert "the pytorch process ended with code -9" in errors.strip().splitlines()[-1]
-    closing = EvidenceChain(run / "evidence", run.name).records()[-1]
+    closing = chain_of(run).records()[-1]
     assert closing.body["outcome"] == "interrupted"
 
 

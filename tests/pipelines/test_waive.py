@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from components.contract.strict_yaml import load_yaml
-from components.lineage.evidence import parse_canonical
+from components.lineage.digests import parse_canonical
 from components.lineage.keys import load_private, parse_public, public_bytes
 from components.release.waivers import find_waiver
 from tests.blocked_run import FAILED, MODEL, RUN, BlockedRun, blocked_run, side

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from components.contract.errors import EvidenceError
 from components.lineage.digests import sha256_tree
-from components.lineage.evidence import EvidenceChain
+from components.lineage.evidence import EvidenceChain, chain_of
 from components.stacks.process import ReleaseProcess
 from components.stacks.releasing import ChampionRun
 from components.stacks.stages import Stage
@@ -54,7 +54,7 @@ def fetch_champion(home: Path, champion: ChampionRun, target: Path) -> None:
     Raises:
         EvidenceError: it is not there, or is not the model that its release names.
     """
-    chain = EvidenceChain(champion.spec.directory / "evidence", champion.spec.run_id)
+    chain = chain_of(champion.spec.directory)
     pushed = home / str(_recorded(chain, Stage.PUSH, "facts")["location"])
     if not pushed.is_dir():
         raise EvidenceError(f"release {champion.release.number} is not where it was pushed")

@@ -279,9 +279,9 @@ def test_nesting_has_a_limit() -> None:
 
 def test_size_has_a_limit() -> None:
     large = {**STATEMENT, "predicate": "x" * MAX_BYTES}
-    with pytest.raises(EvidenceError, match="at most 1,000,000 bytes"):
+    with pytest.raises(EvidenceError, match="at most 16,000,000 bytes"):
         sign(large, [ANA])
-    with pytest.raises(EvidenceError, match="more than 1,000,000 bytes"):
+    with pytest.raises(EvidenceError, match="more than 16,000,000 bytes"):
         verify(_envelope(canonical_json(large)), TRUSTED)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import multiprocessing
 import shutil
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 
 from components.contract.errors import EvidenceError
-from components.lineage.digests import canonical_json, sha256_json
-from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, parse_canonical
+from components.lineage.digests import canonical_json, parse_canonical, sha256_json
+from components.lineage.dsse import sign
+from components.lineage.evidence import CLOSING_STAGE, EvidenceChain
+from components.lineage.evidence_keys import HomeKeys
 
 STAGES = ["ingest", "statistics", "data_gate", CLOSING_STAGE]
 
@@ -20,7 +23,7 @@ STAGES = ["ingest", "statistics", "data_gate", CLOSING_STAGE]
 def chain(tmp_path: Path) -> EvidenceChain:
     directory = tmp_path / "evidence"
     directory.mkdir()
-    made = EvidenceChain(directory, "run-1")
+    made = EvidenceChain(directory, "run-1", HomeKeys(tmp_path))
     for stage in STAGES:
         made.append(stage, {"stage": stage, "n": 1})
     return made
@@ -30,7 +33,7 @@ def chain(tmp_path: Path) -> EvidenceChain:
 def started(tmp_path: Path) -> EvidenceChain:
     directory = tmp_path / "started"
     directory.mkdir()
-    made = EvidenceChain(directory, "run-1")
+    made = EvidenceChain(directory, "run-1", HomeKeys(tmp_path))
     made.append("ingest", {})
     return made
 
@@ -39,9 +42,24 @@ def _files(chain: EvidenceChain) -> list[Path]:
     return sorted(chain.directory.glob("*.json"))
 
 
+def _statement(path: Path) -> dict[str, Any]:
+    payload: str = json.loads(path.read_bytes())["payload"]
+    statement: dict[str, Any] = json.loads(base64.b64decode(payload))
+    return statement
+
+
 def _document(path: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(path.read_bytes())
-    return document
+    predicate: dict[str, Any] = _statement(path)["predicate"]
+    return predicate
+
+
+def _rewrite(path: Path, document: dict[str, Any]) -> None:
+    """Sign again what was changed, with the home's own key: the signature is not what saves us."""
+    subject = [{"name": "evidence", "digest": {"sha256": document["previous"]}}]
+    sound = _statement(path.with_name("0001-ingest.json"))
+    statement = {**sound, "subject": subject, "predicate": document}
+    key = HomeKeys(path.parent.parent).signer()
+    path.write_bytes(sign(statement, [key]))
 
 
 def test_records_are_linked_named_and_closed(chain: EvidenceChain) -> None:
@@ -55,7 +73,7 @@ def test_records_are_linked_named_and_closed(chain: EvidenceChain) -> None:
     assert [r.stage for r in records] == STAGES
     assert records[0].previous == "0" * 64
     for before, after, path in zip(records, records[1:], _files(chain), strict=False):
-        assert after.previous == before.digest == sha256_json(_document(path))
+        assert after.previous == before.digest == sha256_json(_statement(path))
     assert chain.closed
     assert records[1].body == {"stage": "statistics", "n": 1}
 
@@ -76,7 +94,7 @@ Tampering = Callable[[list[Path]], object]
 
 def _edit(index: int, **fields: Any) -> Tampering:
     def tamper(files: list[Path]) -> None:
-        files[index].write_bytes(canonical_json({**_document(files[index]), **fields}))
+        _rewrite(files[index], {**_document(files[index]), **fields})
 
     return tamper
 
@@ -94,27 +112,23 @@ def _swap(files: list[Path]) -> None:
 def _insert(files: list[Path]) -> None:
     for path in reversed(files[1:]):
         path.rename(path.with_name(f"{int(path.name[:4]) + 1:04d}{path.name[4:]}"))
-    first = _document(files[0])
-    document = {**first, "stage": "extra", "sequence": 2, "previous": sha256_json(first)}
-    files[0].with_name("0002-extra.json").write_bytes(canonical_json(document))
+    first = _statement(files[0])
+    previous = sha256_json(first)
+    document = {**first["predicate"], "stage": "extra", "sequence": 2, "previous": previous}
+    _rewrite(files[0].with_name("0002-extra.json"), document)
 
 
 def _after_close(files: list[Path]) -> None:
-    document = _document(files[-1])
-    more = {**document, "stage": "push", "sequence": 5, "previous": sha256_json(document)}
-    files[0].with_name("0005-push.json").write_bytes(canonical_json(more))
+    previous = sha256_json(_statement(files[-1]))
+    more = {**_document(files[-1]), "stage": "push", "sequence": 5, "previous": previous}
+    _rewrite(files[0].with_name("0005-push.json"), more)
 
 
 def _again(files: list[Path]) -> None:
     files[-1].unlink()
-    document = _document(files[-2])
-    more = {
-        **document,
-        "stage": "ingest",
-        "sequence": 4,
-        "previous": sha256_json(document),
-    }
-    files[0].with_name("0004-ingest.json").write_bytes(canonical_json(more))
+    previous = sha256_json(_statement(files[-2]))
+    more = {**_document(files[-2]), "stage": "ingest", "sequence": 4, "previous": previous}
+    _rewrite(files[0].with_name("0004-ingest.json"), more)
 
 
 def _unreadable(files: list[Path]) -> None:
@@ -151,21 +165,23 @@ def _unreadable(files: list[Path]) -> None:
         pytest.param(_bytes(1, lambda b: b""), "is not JSON", id="emptied"),
         pytest.param(_bytes(1, lambda b: b + b"\n"), "not a canonical JSON", id="newline"),
         pytest.param(
-            _bytes(1, lambda b: b.replace(b'{"body"', b'{ "body"', 1)),
+            _bytes(1, lambda b: b.replace(b'{"payload"', b'{ "payload"', 1)),
             "not a canonical JSON",
             id="white space",
         ),
         pytest.param(
-            _bytes(1, lambda b: b.replace(b'"n":1', b'"n":0,"n":1')),
+            _bytes(1, lambda b: b.replace(b'"payloadType"', b'"payload":"","payloadType"')),
             "not a canonical JSON",
             id="duplicate key",
         ),
         pytest.param(
-            _bytes(1, lambda b: b.replace(b'"n":1', b'"n":1.0')),
-            "not a canonical JSON",
-            id="another number",
+            _bytes(1, lambda b: b.replace(b'"sig":"', b'"sig":"A')),
+            "not standard base64",
+            id="another signature",
         ),
-        pytest.param(_bytes(1, lambda b: b.replace(b'"n":1', b'"n":NaN')), "is not JSON", id="NaN"),
+        pytest.param(
+            _bytes(1, lambda b: b.replace(b'"sig":"', b'"sig":NaN,"x":"')), "is not JSON", id="NaN"
+        ),
         pytest.param(_bytes(1, lambda b: b"\xff" + b), "is not JSON", id="not UTF-8"),
         pytest.param(_bytes(1, lambda b: b"\xef\xbb\xbf" + b), "is not JSON", id="byte order mark"),
         pytest.param(_after_close, "follows the record that closed", id="appended after close"),
@@ -205,7 +221,7 @@ def test_a_chain_cut_short_is_not_closed(chain: EvidenceChain) -> None:
 
 def test_the_chain_of_another_run_is_not_read(chain: EvidenceChain) -> None:
     with pytest.raises(EvidenceError, match="run is not what the chain calls for"):
-        EvidenceChain(chain.directory, "run-2").records()
+        EvidenceChain(chain.directory, "run-2", chain.keys).records()
 
 
 def test_leftovers_of_a_crash_are_ignored(started: EvidenceChain) -> None:
@@ -227,7 +243,7 @@ def test_a_body_that_is_not_canonical_json_leaves_nothing(
 
 
 def _append(directory: Path, stages: list[str], results: Any) -> None:
-    chain = EvidenceChain(directory, "run-1")
+    chain = EvidenceChain(directory, "run-1", HomeKeys(directory))
     for stage in stages:
         try:
             results.put((stage, chain.append(stage, {"stage": stage}).sequence))
@@ -250,7 +266,7 @@ def _race(directory: Path, plans: list[list[str]]) -> list[tuple[str, int | str]
 def test_writers_at_once_fork_nothing_and_lose_nothing(tmp_path: Path) -> None:
     plans = [[f"stage{w}x{i}" for i in range(10)] for w in range(4)]
     found = _race(tmp_path, plans)
-    records = EvidenceChain(tmp_path, "run-1").records()
+    records = EvidenceChain(tmp_path, "run-1", HomeKeys(tmp_path)).records()
     assert sorted(found) == sorted((r.stage, r.sequence) for r in records)
     assert len(records) == 40
 
@@ -258,7 +274,7 @@ def test_writers_at_once_fork_nothing_and_lose_nothing(tmp_path: Path) -> None:
 def test_of_writers_of_one_stage_one_wins(tmp_path: Path) -> None:
     found = _race(tmp_path, [["ingest"]] * 6)
     assert sorted(isinstance(result, int) for _, result in found) == [False] * 5 + [True]
-    assert len(EvidenceChain(tmp_path, "run-1").records()) == 1
+    assert len(EvidenceChain(tmp_path, "run-1", HomeKeys(tmp_path)).records()) == 1
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from components.contract.errors import EvidenceError, InputError
-from components.lineage.digests import canonical_json
+from components.lineage.digests import canonical_json, parse_canonical
 from components.lineage.dsse import sign
 from components.lineage.durable import write_numbered
-from components.lineage.evidence import EvidenceChain, parse_canonical
+from components.lineage.evidence import chain_of
 from components.lineage.keys import load_private, public_text
 from components.release.waiver_requests import request_waiver
 from components.release.waiver_rules import ClosedGate, Ground, Refusal, refusal_of, untimely
@@ -188,8 +188,8 @@ def test_the_model_of_a_run_that_continues_another_is_the_one_that_was_trained(
     run = blocked_run(tmp_path, stages=("release_gate",), release_gate=continued)
     earlier = run.directory.parent / "earlier"
     (earlier / "evidence").mkdir(parents=True)
-    chain = EvidenceChain(earlier / "evidence", "earlier")
-    for record in EvidenceChain(first.directory / "evidence", RUN).records():
+    chain = chain_of(earlier)
+    for record in chain_of(first.directory).records():
         last = chain.append(record.stage, record.body)
     assert last.digest != head
     with pytest.raises(EvidenceError, match="is not as it was"):
