@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from components.contract.errors import AssayError
+from pipelines.audit_cli import audit_app
 from pipelines.card_cli import card
 from pipelines.check_cli import check
 from pipelines.contract_cli import contract_app
@@ -42,6 +43,7 @@ app.command()(release)
 app.command()(releases)
 app.command()(recompute)
 app.command()(waive)
+app.add_typer(audit_app, name="audit")
 app.add_typer(contract_app, name="contract")
 app.add_typer(keys_app, name="keys")
 

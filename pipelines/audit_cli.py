@@ -1,0 +1,12 @@
+"""`assay audit`: questions and checks that an auditor puts to the stores and the evidence."""
+
+from __future__ import annotations
+
+import typer
+
+from pipelines.questions_cli import questions
+
+audit_app = typer.Typer(
+    help="Ask the stores and the evidence what an auditor asks.", no_args_is_help=True
+)
+audit_app.command()(questions)
