@@ -19,6 +19,7 @@ from components.release.records import read_releases
 from components.stacks.process import ReleaseProcess
 from tests import seeded
 from tests.carded_runs import Cards, field, statements_of, table
+from tests.copied_runs import copied_run
 
 REASON = "Men are called by a nurse until their burden is recorded as it is."
 STATED = {
@@ -272,7 +273,7 @@ def test_an_earlier_run_that_was_changed_is_refused(
 ) -> None:
     runs = tmp_path / "runs"
     for process in (blocked, waived):
-        shutil.copytree(process.spec.directory, runs / process.spec.run_id)
+        copied_run(process.spec.directory, tmp_path)
     assert build_card(runs / waived.spec.run_id).status == "released, waived"
     (runs / blocked.spec.run_id / "evidence" / "0007-close.json").unlink()
     with pytest.raises(EvidenceError, match="is not as it was when"):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
+import base64
+import json
 from pathlib import Path
 
 import pytest
 
 from components.contract.errors import EvidenceError, InputError
+from components.lineage.digests import canonical_json
 from components.release.run_summary import NOT_RUN, RunSummary, as_json, summarise
 from tests import seeded
 from tests.carded_runs import Cards
+from tests.copied_runs import copied_run
 
 
 def test_a_blocked_and_a_released_run(runs: list[RunSummary]) -> None:
@@ -50,19 +53,19 @@ def test_a_directory_without_evidence_is_bad_input(tmp_path: Path) -> None:
 def test_another_contract_or_policy_beside_the_evidence(
     runs: list[RunSummary], tmp_path: Path, name: str
 ) -> None:
-    copy = tmp_path / runs[0].run_id
-    shutil.copytree(runs[0].directory, copy)
+    copy = copied_run(runs[0].directory, tmp_path)
     (copy / name).write_text((copy / name).read_text() + "# changed\n")
     with pytest.raises(EvidenceError, match="is not the one the run was bound to"):
         summarise(copy)
 
 
 def test_an_edited_record_is_found(runs: list[RunSummary], tmp_path: Path) -> None:
-    copy = tmp_path / runs[0].run_id
-    shutil.copytree(runs[0].directory, copy)
+    copy = copied_run(runs[0].directory, tmp_path)
     path = copy / "evidence" / "0006-release_gate.json"
-    path.write_bytes(path.read_bytes().replace(b'"FAIL"', b'"PASS"'))
-    with pytest.raises(EvidenceError, match="0007-close.json: previous"):
+    envelope = json.loads(path.read_bytes())
+    payload = base64.b64decode(envelope["payload"]).replace(b'"FAIL"', b'"PASS"')
+    path.write_bytes(canonical_json({**envelope, "payload": base64.b64encode(payload).decode()}))
+    with pytest.raises(EvidenceError, match="0006-release_gate.json: the signature of evidence"):
         summarise(copy)
 
 

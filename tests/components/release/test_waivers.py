@@ -19,7 +19,7 @@ from components.contract.errors import EvidenceError, InputError
 from components.lineage.digests import canonical_json, parse_canonical
 from components.lineage.dsse import sign
 from components.lineage.durable import write_numbered
-from components.lineage.evidence import chain_of
+from components.lineage.evidence import EvidenceRecord, chain_of
 from components.lineage.keys import load_private, public_text
 from components.release.waiver_requests import request_waiver
 from components.release.waiver_rules import ClosedGate, Ground, Refusal, refusal_of, untimely
@@ -179,6 +179,15 @@ def test_a_waiver_may_cover_more_than_keeps_the_gate_closed(tmp_path: Path) -> N
     assert found(run, findings=(("limit:auc", "FAIL"),)) == waiver
 
 
+def _told_again(first: BlockedRun, there: BlockedRun) -> EvidenceRecord:
+    """A run's records as those of a run named earlier in another home; returns the last one."""
+    earlier = there.directory.parent / "earlier"
+    (earlier / "evidence").mkdir(parents=True)
+    for record in chain_of(first.directory).records():
+        last = chain_of(earlier).append(record.stage, record.body)
+    return last
+
+
 def test_the_model_of_a_run_that_continues_another_is_the_one_that_was_trained(
     tmp_path: Path,
 ) -> None:
@@ -186,11 +195,7 @@ def test_the_model_of_a_run_that_continues_another_is_the_one_that_was_trained(
     head = first.head
     continued = {"facts": {"continues": "earlier", "head": head}}
     run = blocked_run(tmp_path, stages=("release_gate",), release_gate=continued)
-    earlier = run.directory.parent / "earlier"
-    (earlier / "evidence").mkdir(parents=True)
-    chain = chain_of(earlier)
-    for record in chain_of(first.directory).records():
-        last = chain.append(record.stage, record.body)
+    last = _told_again(first, run)
     assert last.digest != head
     with pytest.raises(EvidenceError, match="is not as it was"):
         request_waiver(run.directory, run.asked())
@@ -200,7 +205,7 @@ def test_the_model_of_a_run_that_continues_another_is_the_one_that_was_trained(
         stages=("release_gate",),
         release_gate={"facts": {"continues": "earlier", "head": last.digest}},
     )
-    shutil.copytree(earlier, again.directory.parent / "earlier")
+    assert _told_again(first, again).digest == last.digest
     waiver = granted(again)
     assert (waiver.model, waiver.run, waiver.head) == (MODEL, "earlier", last.digest)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from collections.abc import Iterator
@@ -80,6 +81,10 @@ def test_every_record_binds_contract_policy_data_code_and_environment(
         "rowsRoot": process.dataset.manifest["root"],
         "code": "code",
         "environment": "environment",
+        "lock": "none",
+        "sbom": "none",
+        "image": "none",
+        "seed": str(process.policy.training.seed),
     }
     assert all(r.body["inputs"] == bound for r in process.chain.records())
 
@@ -323,8 +328,9 @@ def test_records_name_no_path_of_this_machine(home: Path, lenient: Path) -> None
     process = start(home, "mitigated", policy=lenient)
     PlainStack(process).run()
     for path in process.chain.directory.iterdir():
-        assert str(home) not in path.read_text()
-        assert json.loads(path.read_text())["run"] == process.spec.run_id
+        payload = base64.b64decode(json.loads(path.read_text())["payload"])
+        assert str(home).encode() not in payload
+        assert json.loads(payload)["predicate"]["run"] == process.spec.run_id
 
 
 def test_a_release_that_was_not_written_down_is_made_up_for(tmp_path: Path) -> None:
