@@ -21,6 +21,7 @@ from components.contract.policy import Policy
 from components.contract.policy_loader import load_policy
 from components.datasets.canonical import Dataset, ingest
 from components.datasets.sources import open_source
+from components.lineage.actor import actor
 from components.lineage.commitments import load_or_create_row_key
 from components.lineage.durable import writable_directory, write_atomically
 from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, EvidenceRecord, chain_of
@@ -28,13 +29,7 @@ from components.lineage.evidence_keys import HomeKeys
 from components.release.records import read_releases
 from components.stacks.environment import SBOM_FILE, Environment, environment
 from components.stacks.process import ReleaseProcess, row_key_path
-from components.stacks.run_spec import (
-    STACKS,
-    RunSpec,
-    actor,
-    new_run_id,
-    utc_now,
-)
+from components.stacks.run_spec import STACKS, RunSpec, new_run_id, utc_now
 from components.stacks.stages import Stage
 from pipelines.worker import TOLD
 

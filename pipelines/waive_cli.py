@@ -10,6 +10,7 @@ import typer
 from pipelines.options import HomeOption, JsonOption, RunArgument
 
 if TYPE_CHECKING:
+    from components.lineage.actor import actor
     from components.release.waiver_requests import Answer
 
 _DEFAULT_HOME = Path(".assay")
@@ -37,7 +38,6 @@ def waive(
 
     from components.release.waiver_requests import Asked, request_waiver
     from components.release.waiver_rules import Refusal
-    from components.stacks.run_spec import actor
     from pipelines.catalogue import run_directory
 
     asked = Asked(gate, reason, expires, signer, cosigner, actor(), datetime.now(UTC))

@@ -1,11 +1,15 @@
 """A log that is only ever added to: numbered DSSE envelopes, each holding the digest before it.
 
 Unlike a run's chain it has no end, so what is cut off its tail does not show by itself: the number
-and digest of the last entry, kept elsewhere, show it.
+and digest of the last entry (``SignedLog.head``), kept elsewhere, show it.
 """
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,15 @@ from components.lineage.durable import locked_directory, writable_directory, wri
 from components.lineage.evidence_keys import EvidenceKeys
 
 GENESIS = "0" * 64
+_NAME = re.compile(r"[0-9]{8}\.json")
+
+
+@dataclass(frozen=True, slots=True)
+class LogHead:
+    """Where a log ends: number of its last entry, 0 for none, and the SHA-256 of its statement."""
+
+    number: int
+    sha256: str
 
 
 class SignedLog:
@@ -25,24 +38,20 @@ class SignedLog:
         self.directory, self.kind, self.keys = directory, kind, keys
 
     def append(self, entry: dict[str, Any]) -> int:
-        """Sign and write the next entry, durably; returns its number. Only the last one is read.
+        """Sign and write the next entry, durably; returns its number.
+
+        Of the entries before it only the last one is read.
 
         Raises:
             EvidenceError: the last entry is broken, or this one is not canonical JSON.
             InputError: the directory cannot be written, or there is no key.
         """
         with locked_directory(writable_directory(self.directory)):
-            number, previous = 1, GENESIS
-            if numbers := self._numbers():
-                number, previous = numbers[-1] + 1, self._read(numbers[-1])[1]
-            statement = {
-                "_type": STATEMENT_TYPE,
-                "subject": [{"name": "log", "digest": {"sha256": previous}}],
-                "predicateType": self.kind,
-                "predicate": {"number": number, "entry": entry},
-            }
-            write_once(self._path(number), sign(statement, [self.keys.signer()]))
-        return number
+            last = max(self._numbers(), default=0)
+            previous = self._read(last, self.keys.trusted())[1] if last else GENESIS
+            statement = self._statement(last + 1, previous, entry)
+            write_once(self._path(last + 1), sign(statement, [self.keys.signer()]))
+        return last + 1
 
     def entries(self) -> list[dict[str, Any]]:
         """All entries, oldest first, every signature and link checked.
@@ -50,39 +59,70 @@ class SignedLog:
         Raises:
             EvidenceError: one is missing, changed, or does not follow the one before.
         """
-        found: list[dict[str, Any]] = []
-        before = GENESIS
-        for number in self._numbers():
+        return [entry for entry, _ in self._chain()]
+
+    def head(self) -> LogHead:
+        """Where the log ends, every signature and link before it checked.
+
+        Raises:
+            EvidenceError: as ``entries``.
+        """
+        chain = self._chain()
+        return LogHead(len(chain), chain[-1][1] if chain else GENESIS)
+
+    def _chain(self) -> list[tuple[dict[str, Any], str]]:
+        """Each entry and the digest of its statement."""
+        found: list[tuple[dict[str, Any], str]] = []
+        numbers, before = self._numbers(), GENESIS
+        trusted = self.keys.trusted() if numbers else {}
+        for number in numbers:
             if number != len(found) + 1:
                 raise EvidenceError(f"{self._path(len(found) + 1).name} is missing from the log")
-            entry, digest, previous = self._read(number)
+            entry, digest, previous = self._read(number, trusted)
             if previous != before:
                 raise EvidenceError(f"{self._path(number).name} does not follow the one before it")
-            found.append(entry)
+            found.append((entry, digest))
             before = digest
         return found
 
     def _numbers(self) -> list[int]:
-        return sorted(int(p.stem) for p in self.directory.glob("[0-9]*.json"))
+        """Numbers of the entries that are there, in rising order; other files are none."""
+        try:
+            names = os.listdir(self.directory)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise EvidenceError(f"{self.directory} cannot be read ({error.strerror})") from error
+        return sorted(int(name[:8]) for name in names if _NAME.fullmatch(name))
 
     def _path(self, number: int) -> Path:
         return self.directory / f"{number:08d}.json"
 
-    def _read(self, number: int) -> tuple[dict[str, Any], str, str]:
+    def _statement(self, number: int, previous: str, entry: Any) -> dict[str, Any]:
+        return {
+            "_type": STATEMENT_TYPE,
+            "subject": [{"name": "log", "digest": {"sha256": previous}}],
+            "predicateType": self.kind,
+            "predicate": {"number": number, "entry": entry},
+        }
+
+    def _read(self, number: int, trusted: Mapping[str, bytes]) -> tuple[dict[str, Any], str, str]:
         """Entry, digest, and the digest that it says is the one before."""
         name = self._path(number).name
         try:
-            statement = verify(self._path(number).read_bytes(), self.keys.trusted()).statement
-            predicate = statement["predicate"]
-            if statement["predicateType"] != self.kind or type(predicate["number"]) is not int:
-                raise KeyError(name)
-            if predicate["number"] != number or set(predicate) != {"number", "entry"}:
-                raise KeyError(name)
-            previous = statement["subject"][0]["digest"]["sha256"]
-            return dict(predicate["entry"]), sha256_json(statement), str(previous)
+            statement = verify(self._path(number).read_bytes(), trusted).statement
         except OSError as error:
             raise EvidenceError(f"{name} cannot be read ({error.strerror})") from error
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise EvidenceError(f"{name} is no entry of this log") from error
         except EvidenceError as error:
-            raise EvidenceError(f"{name}: {error}") from error
+            # The class says whether it is the signer that is unknown or the content.
+            raise type(error)(f"{name}: {error}") from error
+        try:
+            previous = statement["subject"][0]["digest"]["sha256"]
+            entry, held = statement["predicate"]["entry"], statement["predicate"]["number"]
+        except (KeyError, IndexError, TypeError) as error:
+            raise EvidenceError(f"{name} is no entry of this log") from error
+        # True is equal to 1 and not the number 1.
+        sound = isinstance(entry, dict) and isinstance(previous, str) and type(held) is int
+        if not sound or statement != self._statement(number, previous, entry):
+            raise EvidenceError(f"{name} is no entry of this log")
+        return entry, sha256_json(statement), previous

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -100,11 +98,3 @@ def new_run_id(stack: str, candidate: str) -> str:
 def utc_now() -> str:
     """The time in UTC, ISO 8601 with microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-def actor() -> str:
-    """Who runs this: ``ASSAY_ACTOR`` where set, else the operating system's user name."""
-    try:
-        return os.environ.get("ASSAY_ACTOR") or getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
-        return f"uid:{os.getuid()}"

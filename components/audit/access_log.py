@@ -1,0 +1,94 @@
+"""The access log: who looked at a home's evidence, at what of it, when, and what came out.
+
+HIPAA asks for it (45 CFR 164.312(b), audit controls). It is a signed log of its own in
+``<home>/access``. An access that cannot be recorded must not take place: record it before the
+result is shown, and let the error through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from components.contract.errors import EvidenceError, InputError
+from components.lineage.actor import account, actor
+from components.lineage.evidence_keys import HomeKeys
+from components.lineage.signed_log import SignedLog
+
+PREDICATE_TYPE = "urn:assay:access:v1"
+MOST_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One access.
+
+    Attributes:
+        at: when, ISO 8601 in UTC with microseconds.
+        actor: the name that the person goes by.
+        account: the operating system's account that it was done under.
+        command: what was asked, as ``audit mutations``.
+        subjects: ids of what it was asked about, each up to 200 characters: runs, releases,
+            models, decisions. A person of the data is no subject: say his commitment.
+        result: what came out, in a few words; no value out of the data.
+    """
+
+    at: str
+    actor: str
+    account: str
+    command: str
+    subjects: tuple[str, ...]
+    result: str
+
+    @property
+    def moment(self) -> datetime:
+        """``at``, to calculate with."""
+        return datetime.fromisoformat(self.at)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, as they are recorded."""
+        return {**asdict(self), "subjects": list(self.subjects)}
+
+
+def record_access(home: Path, command: str, subjects: Sequence[str], result: str) -> None:
+    """Append one access to the home's log, durably: who and when are found out here.
+
+    Raises:
+        InputError: there is no home, or its log cannot be written or signed.
+        EvidenceError: the log's last entry is broken, or a text is too long.
+    """
+    if not home.is_dir():
+        raise InputError("is no directory", where=str(home), expected="a home (`--home DIR`)")
+    if any(len(text) > MOST_CHARACTERS for text in (command, result, *subjects)):
+        raise EvidenceError(f"an access is told in texts of at most {MOST_CHARACTERS} characters")
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    access = Access(now, actor(), account(), command, tuple(subjects), result)
+    access_log(home).append(access.to_json())
+
+
+def read_access(home: Path) -> list[Access]:
+    """All accesses, oldest first, every signature and link checked; none where there is no log.
+
+    Raises:
+        EvidenceError: names the entry that is missing, changed, or no access.
+    """
+    return [_access(n, e) for n, e in enumerate(access_log(home).entries(), start=1)]
+
+
+def access_log(home: Path) -> SignedLog:
+    """The log itself, of a home."""
+    return SignedLog(home / "access", PREDICATE_TYPE, HomeKeys(home))
+
+
+def _access(number: int, entry: dict[str, Any]) -> Access:
+    try:
+        access = Access(**{**entry, "subjects": tuple(entry["subjects"])})
+        utc = access.moment.utcoffset() == UTC.utcoffset(None)
+    except (KeyError, TypeError, ValueError) as error:
+        raise EvidenceError(f"entry {number} is no access") from error
+    if not utc or access.to_json() != entry:
+        raise EvidenceError(f"entry {number} is no access")
+    return access
