@@ -16,7 +16,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write, fsync, rename, fsync the directory. An existing file is replaced in one step.
 
     Raises:
-        OSError: the disk refused; the target is then as it was before.
+        OSError: the disk refused. The target is then as it was before or as it should be, whole
+            either way; that it is durable is only certain once nothing was raised.
     """
     temporary = _temporary(path)
     try:
@@ -37,6 +38,7 @@ def write_once(path: Path, content: bytes, mode: int = 0o666) -> None:
 
     Raises:
         FileExistsError: something of that name is there already; it is untouched.
+        OSError: the disk refused; as for ``write_atomically``.
     """
     temporary = _temporary(path)
     try:
@@ -95,10 +97,13 @@ def _temporary(path: Path) -> Path:
 
 def _write(temporary: Path, content: bytes, mode: int) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        rest = memoryview(content)
+        while rest:  # the kernel may take less than it is given
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_file(path: Path) -> None:
@@ -120,14 +125,17 @@ def sync_directory(directory: Path) -> None:
 
 
 def writable_directory(path: Path) -> Path:
-    """Create a directory, its parents included, and see that files can be written there.
+    """Create a directory durably, its parents included, and see that files can be written there.
 
     Raises:
         InputError: it cannot be created or written.
     """
     probe = path / f".writable.{secrets.token_hex(8)}"
     try:
+        missing = [p for p in (path, *path.parents) if not p.exists()]
         path.mkdir(parents=True, exist_ok=True)
+        for made in missing:  # a file is only as durable as the folders that lead to it
+            sync_directory(made.parent)
         probe.touch()
         probe.unlink()
     except OSError as error:
