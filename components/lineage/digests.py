@@ -62,6 +62,8 @@ def parse_canonical(raw: bytes, name: str) -> dict[str, Any]:
     Raises:
         EvidenceError: duplicate keys, NaN, unpaired surrogates, another key order or white space.
     """
+    if (plain := _plain(raw)) is not None:
+        return plain
     try:
         document = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
         canonical = canonical_json(document)
@@ -70,6 +72,31 @@ def parse_canonical(raw: bytes, name: str) -> dict[str, Any]:
     if canonical != raw or not isinstance(document, dict):
         raise EvidenceError(f"{name} is not a canonical JSON object")
     return document
+
+
+def _plain(raw: bytes) -> dict[str, Any] | None:
+    """As ``parse_canonical``, some times faster, for what is plain; None means unknown.
+
+    In ASCII and without fractions or large integers Python's own writer gives the same bytes as
+    RFC 8785: what is left to differ is how numbers are written and how other keys are sorted.
+    """
+    if not raw.isascii() or not raw.startswith(b"{"):
+        return None
+    try:
+        document: dict[str, Any] = json.loads(
+            raw, parse_float=_refuse_constant, parse_int=_small, parse_constant=_refuse_constant
+        )
+        again = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        same = again.encode("utf-8") == raw
+    except (ValueError, RecursionError):
+        return None
+    return document if same else None
+
+
+def _small(text: str) -> int:
+    if len(text) > 15:
+        raise ValueError(text)
+    return int(text)
 
 
 def _refuse_constant(name: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,10 +33,14 @@ class UnknownSignerError(EvidenceError):
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What an envelope proves: its statement, and the distinct trusted names that signed it."""
+    """What an envelope proves: its statement, and the distinct trusted names that signed it.
+
+    ``sha256`` is the digest of the statement's canonical JSON, in hex.
+    """
 
     statement: dict[str, Any]
     signers: tuple[str, ...]
+    sha256: str
 
 
 def pae(payload: bytes) -> bytes:
@@ -93,7 +98,8 @@ def verify(raw: bytes, trusted: Mapping[str, bytes]) -> Verified:
     payload, signatures = _open(raw)
     signed = [_signer(keyid, signature, pae(payload), names) for keyid, signature in signatures]
     # Only now is the payload parsed: nobody reads what nobody signed.
-    return Verified(_statement(payload), tuple(dict.fromkeys(signed)))
+    statement = _statement(payload)
+    return Verified(statement, tuple(dict.fromkeys(signed)), hashlib.sha256(payload).hexdigest())
 
 
 def _signer(keyid: str, signature: bytes, message: bytes, names: Mapping[bytes, str]) -> str:

@@ -8,14 +8,14 @@ many records there are and which stages did not run, so a chain cut short shows.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from components.contract.errors import EvidenceError, InputError
 from components.contract.json_schema import validate
-from components.lineage.digests import sha256_json
 from components.lineage.dsse import STATEMENT_TYPE, sign, verify
 from components.lineage.durable import locked_directory, write_once
 from components.lineage.evidence_keys import EvidenceKeys, HomeKeys
@@ -43,6 +43,28 @@ class EvidenceRecord:
     signers: tuple[str, ...] = ()
 
 
+class KnownRecords:
+    """Records that were checked before, each found again by everything that its check went by.
+
+    A signature over the same bytes, by the same keys and in the same place, need not be verified
+    twice; a byte that differs is another record, and is checked.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[object, ...], tuple[EvidenceRecord, str]] = {}
+
+    def get(self, *place: object) -> EvidenceRecord | None:
+        """The record of these bytes in this place, with a body of its own; None if not known."""
+        if place not in self._found:
+            return None
+        record, body = self._found[place]
+        return replace(record, body=json.loads(body))  # what a caller does to it stays with him
+
+    def add(self, record: EvidenceRecord, *place: object) -> None:
+        """Remember a record that was checked."""
+        self._found[place] = (record, json.dumps(record.body))
+
+
 class EvidenceChain:
     """The records of one run, in one directory.
 
@@ -52,6 +74,7 @@ class EvidenceChain:
 
     def __init__(self, directory: Path, run_id: str, keys: EvidenceKeys) -> None:
         self.directory, self.run_id, self.keys = directory, run_id, keys
+        self._known = KnownRecords()
 
     def append(self, stage: str, body: dict[str, Any]) -> EvidenceRecord:
         """Sign and write the next record, durably, and return it.
@@ -60,6 +83,7 @@ class EvidenceChain:
             EvidenceError: the chain is broken or closed, the stage has a record already, or the
                 body is not canonical JSON.
             InputError: there is no key to sign with.
+            OSError: the disk refused; the record may stand or not, but no half of one.
         """
         with locked_directory(self.directory):  # two records written at once would share a number
             return self._append(stage, body)
@@ -89,7 +113,8 @@ class EvidenceChain:
         paths = sorted(self.directory.glob("[0-9]*-*.json"))
         if not paths:
             return []
-        return read_chain(((p.name, _bytes(p)) for p in paths), self.run_id, self.keys.trusted())
+        named = ((p.name, _bytes(p)) for p in paths)
+        return read_chain(named, self.run_id, self.keys.trusted(), self._known)
 
     @property
     def closed(self) -> bool:
@@ -131,7 +156,10 @@ def statement_of(
 
 
 def read_chain(
-    named: Iterable[tuple[str, bytes]], run_id: str, trusted: Mapping[str, bytes]
+    named: Iterable[tuple[str, bytes]],
+    run_id: str,
+    trusted: Mapping[str, bytes],
+    known: KnownRecords | None = None,
 ) -> list[EvidenceRecord]:
     """The records that some files hold, every signature and link checked.
 
@@ -139,14 +167,20 @@ def read_chain(
         named: name and bytes of each file, in name order.
         run_id: the run that they must be about.
         trusted: raw public key of each name that may sign evidence.
+        known: what an earlier call checked; this one adds to it.
 
     Raises:
         EvidenceError: names the file and what is wrong with it.
     """
+    known, keys = known or KnownRecords(), tuple(sorted(trusted.items()))
     records: list[EvidenceRecord] = []
     for name, raw in named:
         previous = records[-1].digest if records else GENESIS
-        record = _read(name, raw, run_id, len(records) + 1, previous, trusted)
+        place = (name, raw, run_id, len(records) + 1, previous, keys)
+        record = known.get(*place)
+        if record is None:
+            record = _read(name, raw, run_id, len(records) + 1, previous, trusted)
+            known.add(record, *place)
         if records and records[-1].stage == CLOSING_STAGE:
             raise EvidenceError(f"{name} follows the record that closed the run")
         if record.stage in {r.stage for r in records}:
@@ -215,4 +249,4 @@ def _read(
         raise EvidenceError(f"{name} does not say what the stage left behind") from error
     if not same:
         raise EvidenceError(f"{name} is about something else than what its stage left behind")
-    return EvidenceRecord(stage, sequence, previous, sha256_json(statement), body, verified.signers)
+    return EvidenceRecord(stage, sequence, previous, verified.sha256, body, verified.signers)

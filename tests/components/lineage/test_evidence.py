@@ -310,3 +310,16 @@ def test_json_that_is_not_its_own_canonical_form_is_refused(raw: bytes) -> None:
 def test_canonical_json_is_parsed() -> None:
     document = {"a": [1, -5, 0.5, "Ä\n", None, True], "b": {}}
     assert parse_canonical(canonical_json(document), "f") == document
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"a":1.5}', b'{"a":1e-7}', '{"\U0001f600":1,"\ufb33":2}'.encode()]
+)
+def test_canonical_json_is_parsed_where_python_writes_it_otherwise(raw: bytes) -> None:
+    assert canonical_json(parse_canonical(raw, "f")) == raw
+
+
+@pytest.mark.parametrize("raw", ['{"\ufb33":2,"\U0001f600":1}'.encode(), b'{"a":1e22}'])
+def test_what_python_would_write_is_not_canonical_for_that(raw: bytes) -> None:
+    with pytest.raises(EvidenceError, match="not a canonical JSON object"):
+        parse_canonical(raw, "f")
