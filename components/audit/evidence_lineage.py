@@ -1,15 +1,31 @@
-"""Lineage from the signed evidence of a home: chains, release histories and waivers."""
+"""Lineage from the signed evidence of a home: chains, release histories and waivers.
+
+It is the adapter that every native store is held against, so nothing goes into the graph that was
+not checked: each signature and link, the documents that a run is bound to, that a release is what
+its run came to, and that a waiver was signed by the two people whom the run's policy names.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from components.lineage.graph import GraphBuilder, StoreReading
+from components.audit.evidence_runs import RunFacts, StageFacts, read_runs
+from components.audit.evidence_waivers import read_waivers
+from components.contract.errors import EvidenceError, InputError
+from components.contract.stages import Stage
+from components.lineage.digests import sha256_file
+from components.lineage.evidence_keys import HomeKeys
+from components.lineage.graph import EdgeKind, GraphBuilder, NodeKind, StoreReading
+from components.release.records import Release, histories, read_releases
+
+_MODELS = ("model", "serving_model")
+_MODEL_USERS = (Stage.RELEASE_GATE, Stage.PUSH, Stage.SCORE)
 
 
 class EvidenceLineage:
-    """The evidence of all runs of a home, or of one stack's, every signature and link checked."""
+    """The evidence of all runs of a home, or of one stack's."""
 
     name = "evidence"
 
@@ -17,5 +33,216 @@ class EvidenceLineage:
         self.home, self.stack = home, stack
 
     def read(self, runs: Collection[str] | None = None) -> StoreReading:
-        """All that the evidence says, or only what it says of some runs."""
-        return StoreReading(GraphBuilder().build(), {}, 0)
+        """All that the evidence says, or only what it says of some runs.
+
+        ``queries`` counts the files that were read; there are no entries.
+
+        Raises:
+            InputError: there is no home, or no such run in it.
+            EvidenceError: a chain, a history or a waiver is broken; names the run and the file.
+        """
+        found = {r.run: r for r in read_runs(self._directories(runs), self._trusted())}
+        found = {n: r for n, r in found.items() if self.stack in (None, r.stack)}
+        graph = GraphBuilder()
+        files = sum(r.files for r in found.values())
+        for run in found.values():
+            self._require_origin(run, found, whole=runs is None)
+            _add_run(graph, run)
+        for run in found.values():
+            if run.continued and run.continued[0] in found:
+                graph.edge(f"run/{run.run}", EdgeKind.INFORMED_BY, f"run/{run.continued[0]}")
+        files += self._add_releases(graph, found, whole=runs is None)
+        files += self._add_waivers(graph, found, whole=runs is None)
+        files += self._add_row_counts(graph, found)
+        return StoreReading(graph.build(), {}, files)
+
+    def _directories(self, runs: Collection[str] | None) -> list[Path]:
+        folder = self.home / "runs"
+        if not folder.is_dir():
+            raise InputError(
+                "holds no runs", where=str(self.home), expected="a home (`assay run`, `--home DIR`)"
+            )
+        if runs is not None:
+            for name in sorted(runs):
+                if Path(name).name != name or not (folder / name).is_dir():
+                    raise InputError(f"no run {name!r}", where=str(folder), expected="a run's id")
+            return [folder / name for name in sorted(set(runs))]
+        # The id says the stack, and the records, which are believed, must say the same.
+        pattern = f"*-{self.stack}-*" if self.stack else "*"
+        return sorted(p for p in folder.glob(pattern) if p.is_dir())
+
+    def _trusted(self) -> dict[str, bytes]:
+        return HomeKeys(self.home).trusted()
+
+    def _require_origin(self, run: RunFacts, found: Mapping[str, RunFacts], whole: bool) -> None:
+        """A run that goes on from another does so from that one's very end."""
+        if run.continued is None:
+            return
+        name, head = run.continued
+        origin = found.get(name)
+        if origin is None and whole:
+            raise EvidenceError(f"run {name}, which {run.run} continues, is not there")
+        if origin is not None and origin.head != head:
+            raise EvidenceError(f"run {name} is not as it was when {run.run} continued it")
+
+    def _add_releases(self, graph: GraphBuilder, found: Mapping[str, RunFacts], whole: bool) -> int:
+        read = 0
+        for dataset, stack in histories(self.home):
+            if self.stack not in (None, stack):
+                continue
+            known: list[Release] = read_releases(self.home, dataset, stack)
+            read += len(known)
+            shown = [r for r in known if whole or r.run in found]
+            for release in shown:
+                _require_released(release, found)
+                _add_release(graph, release, found[release.run])
+            names = {r.number: _key(r) for r in shown}
+            for release in shown:
+                if before := names.get(release.supersedes):
+                    graph.edge(
+                        f"release/{_key(release)}", EdgeKind.INFORMED_BY, f"release/{before}"
+                    )
+        return read
+
+    def _add_waivers(self, graph: GraphBuilder, found: Mapping[str, RunFacts], whole: bool) -> int:
+        waivers, read = read_waivers(self.home, self.stack, found, whole=whole)
+        for waiver in waivers:
+            graph.node(
+                NodeKind.WAIVER,
+                waiver.sha256,
+                reason=waiver.reason,
+                expires=waiver.expires.isoformat(),
+                signer=waiver.signer,
+                cosigner=waiver.cosigner,
+            )
+        return read
+
+    def _add_row_counts(self, graph: GraphBuilder, found: Mapping[str, RunFacts]) -> int:
+        """How many rows a dataset version has: its manifest says so, and its digest is its name."""
+        versions = {(r.inputs["dataset"], r.inputs["datasetVersion"]) for r in found.values()}
+        read = 0
+        for dataset, version in sorted(versions):
+            path = self.home / "datasets" / dataset / version / "manifest.json"
+            if path.is_file():
+                read += 1
+                if sha256_file(path) != version:
+                    raise EvidenceError(f"{path} is not the manifest of the version it names")
+                rows = json.loads(path.read_bytes())["rows"]
+                graph.node(NodeKind.DATASET, version, rows=str(rows))
+        return read
+
+
+def _add_run(graph: GraphBuilder, run: RunFacts) -> None:
+    inputs = run.inputs
+    push = run.stage(Stage.PUSH)
+    node = graph.node(
+        NodeKind.RUN,
+        run.run,
+        stack=run.stack,
+        candidate=run.candidate,
+        dataset=inputs["dataset"],
+        actor=run.actor,
+        started=run.stages[0].started if run.stages else None,
+        finished=run.finished,
+        outcome=run.outcome,
+        reason=run.reason,
+        head=run.head,
+        continues=run.continued[0] if run.continued else None,
+        seed=inputs["seed"],
+        native_id=next((s.facts["mlflowRun"] for s in run.stages if "mlflowRun" in s.facts), None),
+    )
+    data = graph.node(
+        NodeKind.DATASET,
+        inputs["datasetVersion"],
+        name=inputs["dataset"],
+        rows_root=inputs["rowsRoot"],
+    )
+    used = [
+        data,
+        graph.node(NodeKind.CONTRACT, inputs["contract"], dataset=inputs["dataset"]),
+        graph.node(NodeKind.POLICY, inputs["policy"], dataset=inputs["dataset"]),
+        graph.node(NodeKind.CODE, inputs["code"]),
+        graph.node(NodeKind.ENVIRONMENT, inputs["environment"]),
+    ]
+    for thing in used:
+        graph.edge(node, EdgeKind.USED, thing)
+    graph.edge(node, EdgeKind.ASSOCIATED_WITH, graph.node(NodeKind.ACTOR, run.actor))
+    pushed = next((o[3] for o in push.outputs if o[0] == "serving_model"), None) if push else None
+    for stage in run.stages:
+        _add_stage(graph, run, stage, data, pushed)
+
+
+def _add_stage(
+    graph: GraphBuilder, run: RunFacts, stage: StageFacts, data: str, pushed: str | None
+) -> None:
+    node = graph.node(
+        NodeKind.STAGE,
+        f"{run.run}/{stage.stage}",
+        status=stage.status,
+        reason=stage.reason,
+        started=stage.started,
+        finished=stage.finished,
+        tools=stage.tools,
+    )
+    for figure, value in stage.figures.items():
+        graph.note(node, f"figure:{figure}", value)
+    graph.edge(node, EdgeKind.PART_OF, f"run/{run.run}")
+    if stage.stage == Stage.INGEST:
+        graph.edge(node, EdgeKind.USED, data)
+    if stage.waiver:
+        waiver = dict(stage.waiver)
+        graph.edge(node, EdgeKind.USED, graph.node(NodeKind.WAIVER, waiver.pop("sha256"), **waiver))
+    for name, file, kind, digest in stage.outputs:
+        if name in _MODELS:
+            thing = graph.node(
+                NodeKind.MODEL,
+                digest,
+                name=file,
+                type=kind,
+                location=stage.facts.get("location"),
+                seed=run.inputs["seed"],
+            )
+            graph.edge(thing, EdgeKind.DERIVED_FROM, data)
+        else:
+            thing = graph.node(NodeKind.ARTIFACT, digest, name=file, type=kind)
+        graph.edge(thing, EdgeKind.GENERATED_BY, node, role=name)
+    if pushed and stage.stage in _MODEL_USERS:
+        graph.node(NodeKind.MODEL, pushed)
+        graph.edge(node, EdgeKind.USED, f"model/{pushed}")
+
+
+def _key(release: Release) -> str:
+    return f"{release.dataset}/{release.stack}/{release.number}"
+
+
+def _require_released(release: Release, found: Mapping[str, RunFacts]) -> None:
+    """The run that a release names was closed as released, and pushed that model."""
+    name = f"releases/{release.dataset}/{release.stack}/{release.number:06d}.json"
+    run = found.get(release.run)
+    push = run.stage(Stage.PUSH) if run else None
+    if run is None or push is None:
+        raise EvidenceError(f"{name}: run {release.run} is not there, or pushed nothing")
+    models = [digest for output, _, _, digest in push.outputs if output == "serving_model"]
+    if (run.outcome, run.head, models) != ("released", release.head, [release.model]):
+        raise EvidenceError(f"{name} is not what run {release.run} came to")
+
+
+def _add_release(graph: GraphBuilder, release: Release, run: RunFacts) -> None:
+    push = run.stage(Stage.PUSH)
+    node = graph.node(NodeKind.RELEASE, _key(release))
+    held = {
+        "kind": release.kind,
+        "at": release.at.isoformat(timespec="microseconds"),
+        "actor": release.actor,
+        "reason": release.reason,
+        "run": release.run,
+        "model": release.model,
+        "supersedes": str(release.supersedes) if release.supersedes else "",
+        "waiver": release.waiver,
+        "version": push.facts.get("modelVersion", "") if push else "",
+    }
+    for attribute, value in held.items():
+        graph.note(node, attribute, value)
+    graph.edge(node, EdgeKind.GENERATED_BY, f"run/{release.run}")
+    graph.edge(node, EdgeKind.DERIVED_FROM, f"model/{release.model}")
+    graph.edge(node, EdgeKind.ASSOCIATED_WITH, graph.node(NodeKind.ACTOR, release.actor))
