@@ -17,10 +17,13 @@ kind                   key                     attributes
                                                ``started``, ``finished``, ``outcome``, ``reason``,
                                                ``head``, ``continues``, ``seed``, ``native_id``
 ``stage``              run id ``/`` stage      ``status``, ``reason``, ``started``, ``finished``,
-                                               ``tools``, ``native_id``; of a gate its figures, as
+                                               ``tools``, ``native_id``, ``record`` (SHA-256 of
+                                               its evidence record); each rule's status as
+                                               ``finding:<rule>``; of a gate its figures, as
                                                ``figure:<name>@<slice>``
 ``artifact``           SHA-256                 ``name``, ``type``, ``location``
-``model``              SHA-256                 ``name``, ``type``, ``location``, ``seed``
+``model``              SHA-256                 ``name``, ``type``, ``location``, ``seed``,
+                                               ``signature`` (SHA-256 of its signature file)
 ``release``            dataset/stack/number    ``kind``, ``at``, ``actor``, ``reason``, ``run``,
                                                ``model``, ``supersedes``, ``waiver``, ``version``
 ``waiver``             SHA-256                 ``reason``, ``expires``, ``signer``, ``cosigner``
@@ -120,13 +123,21 @@ class LineageGraph:
 
     def out(self, node: str, kind: EdgeKind, to: NodeKind | None = None) -> list[Node]:
         """What a node depends on in one way, in id order."""
-        found = (self.nodes[e.target] for e in self._out[node] if e.kind == kind)
+        found = (self.nodes[e.target] for e in self._out.get(node, ()) if e.kind == kind)
         return _distinct(n for n in found if to in (None, n.kind))
 
     def into(self, node: str, kind: EdgeKind, of: NodeKind | None = None) -> list[Node]:
         """What depends on a node in one way, in id order."""
-        found = (self.nodes[e.source] for e in self._into[node] if e.kind == kind)
+        found = (self.nodes[e.source] for e in self._into.get(node, ()) if e.kind == kind)
         return _distinct(n for n in found if of in (None, n.kind))
+
+    def edges_out(self, node: str, kind: EdgeKind) -> list[Edge]:
+        """As ``out``, the edges themselves, for their roles."""
+        return [e for e in self._out.get(node, ()) if e.kind == kind]
+
+    def edges_into(self, node: str, kind: EdgeKind) -> list[Edge]:
+        """As ``into``, the edges themselves, for their roles."""
+        return [e for e in self._into.get(node, ()) if e.kind == kind]
 
     @cached_property
     def _by_kind(self) -> dict[NodeKind, list[Node]]:
@@ -190,7 +201,7 @@ class GraphBuilder:
         Raises:
             EvidenceError: an edge leads to a node that was never added.
         """
-        nodes = {i: Node(i, self._kinds[i], a) for i, a in self._nodes.items()}
+        nodes = {i: Node(i, self._kinds[i], dict(a)) for i, a in self._nodes.items()}
         return LineageGraph(nodes, self._edges)
 
 
