@@ -1,12 +1,14 @@
 """Release records: one file for each model that passed the gates and was pushed, chained.
 
 A dataset's model in one stack has a history ``000001.json``, ``000002.json`` and so on. Each record
-holds the digest of the one before, so one that is changed or taken out of the middle shows.
+is signed with the home's evidence key, as the records of runs are, and holds the digest of the one
+before, so one that is changed or taken out of the middle shows. The first two formats had no
+signature; they are read as long as no signed record stands before them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from components.contract.errors import EvidenceError
-from components.lineage.digests import canonical_json, parse_canonical, sha256_json
+from components.lineage.digests import parse_canonical, sha256_json
+from components.lineage.dsse import STATEMENT_TYPE, sign, verify
 from components.lineage.durable import locked_directory, writable_directory, write_numbered
+from components.lineage.evidence_keys import HomeKeys
 
-SCHEMA_VERSION = "assay-release/v2"
-_FIRST_VERSION = "assay-release/v1"
+SCHEMA_VERSION = "assay-release/v3"
+PREDICATE_TYPE = "urn:assay:release:v3"
+_FORMATS = ("assay-release/v1", "assay-release/v2", SCHEMA_VERSION)
 _GENESIS = "0" * 64
 
 
@@ -55,19 +60,20 @@ class Release:
 def write_release(home: Path, dataset: str, stack: str, release: dict[str, Any]) -> Path:
     """Add the next release of a dataset's model in one stack; earlier ones are never changed."""
 
+    keys = HomeKeys(home)
+
     def record(number: int) -> bytes:
         known = _documents(home, dataset, stack)
-        return canonical_json(
-            {
-                **release,
-                "schemaVersion": SCHEMA_VERSION,
-                "number": number,
-                "dataset": dataset,
-                "stack": stack,
-                "supersedes": number - 1,
-                "previous": sha256_json(known[-1]) if known else _GENESIS,
-            }
-        )
+        document = {
+            **release,
+            "schemaVersion": SCHEMA_VERSION,
+            "number": number,
+            "dataset": dataset,
+            "stack": stack,
+            "supersedes": number - 1,
+            "previous": known[-1][1] if known else _GENESIS,
+        }
+        return sign(_statement(document), [keys.signer()])
 
     return write_numbered(_directory(home, dataset, stack), record)
 
@@ -79,7 +85,7 @@ def read_releases(home: Path, dataset: str, stack: str) -> list[Release]:
         EvidenceError: a record is not the canonical JSON that was written, one is missing, or one
             does not follow the one before.
     """
-    return [_release(d, dataset, stack) for d in _documents(home, dataset, stack)]
+    return [_release(d, digest, dataset, stack) for d, digest in _documents(home, dataset, stack)]
 
 
 @contextmanager
@@ -99,30 +105,78 @@ def _directory(home: Path, dataset: str, stack: str) -> Path:
     return home / "releases" / dataset / stack
 
 
-def _documents(home: Path, dataset: str, stack: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for path in sorted(_directory(home, dataset, stack).glob("[0-9]*.json")):
-        document = parse_canonical(path.read_bytes(), path.name)
+def read_history(
+    named: Iterable[tuple[str, bytes]], dataset: str, stack: str, trusted: Mapping[str, bytes]
+) -> list[Release]:
+    """As ``read_releases``, from names and bytes of files, and with keys from elsewhere."""
+    return [
+        _release(d, digest, dataset, stack) for d, digest in _read(named, dataset, stack, trusted)
+    ]
+
+
+def _documents(home: Path, dataset: str, stack: str) -> list[tuple[dict[str, Any], str]]:
+    paths = sorted(_directory(home, dataset, stack).glob("[0-9]*.json"))
+    return _read(
+        ((p.name, p.read_bytes()) for p in paths), dataset, stack, HomeKeys(home).trusted()
+    )
+
+
+def _read(
+    named: Iterable[tuple[str, bytes]], dataset: str, stack: str, trusted: Mapping[str, bytes]
+) -> list[tuple[dict[str, Any], str]]:
+    """Each record and its digest, every signature and link checked."""
+    found: list[tuple[dict[str, Any], str]] = []
+    formats = [0]
+    for name, raw in named:
+        document, digest = _open(name, raw, trusted)
         number = len(found) + 1
         # True is equal to 1 and not the number 1.
         held = document.get("number")
-        if path.name != f"{number:06d}.json" or type(held) is not int or held != number:
-            raise EvidenceError(f"{path.name} is not release {number} of {dataset} in {stack}")
-        if document.get("schemaVersion") == SCHEMA_VERSION:
-            before = sha256_json(found[-1]) if found else _GENESIS
-            if document.get("previous") != before:
-                raise EvidenceError(f"{path.name} does not follow the release before it")
+        if name != f"{number:06d}.json" or type(held) is not int or held != number:
+            raise EvidenceError(f"{name} is not release {number} of {dataset} in {stack}")
+        formats.append(_FORMATS.index(document["schemaVersion"]))
+        if formats[-1] < formats[-2]:
+            raise EvidenceError(f"{name} is no release record of a known format")
+        if formats[-1] > 0:
+            if document.get("previous") != (found[-1][1] if found else _GENESIS):
+                raise EvidenceError(f"{name} does not follow the release before it")
             if (document.get("dataset"), document.get("stack")) != (dataset, stack):
-                raise EvidenceError(f"{path.name} is no release of {dataset} in {stack}")
-        elif document.get("schemaVersion") != _FIRST_VERSION or (
-            found and found[-1]["schemaVersion"] != _FIRST_VERSION
-        ):
-            raise EvidenceError(f"{path.name} is no release record of a known format")
-        found.append(document)
+                raise EvidenceError(f"{name} is no release of {dataset} in {stack}")
+        found.append((document, digest))
     return found
 
 
-def _release(document: dict[str, Any], dataset: str, stack: str) -> Release:
+def _open(name: str, raw: bytes, trusted: Mapping[str, bytes]) -> tuple[dict[str, Any], str]:
+    """A record and its digest; one that is not signed must have a format that never was."""
+    document = parse_canonical(raw, name)
+    if document.get("schemaVersion") in _FORMATS[:-1]:
+        return document, sha256_json(document)
+    if "payload" not in document:
+        raise EvidenceError(f"{name} is no release record of a known format")
+    try:
+        verified = verify(raw, trusted)
+    except EvidenceError as error:
+        raise type(error)(f"{name}: {error}") from error
+    held = verified.statement["predicate"]
+    if (
+        not isinstance(held, dict)
+        or held.get("schemaVersion") != SCHEMA_VERSION
+        or verified.statement != _statement(held)
+    ):
+        raise EvidenceError(f"{name} is signed, but no release record")
+    return held, verified.sha256
+
+
+def _statement(document: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "_type": STATEMENT_TYPE,
+        "subject": [{"name": "model", "digest": {"sha256": document.get("model")}}],
+        "predicateType": PREDICATE_TYPE,
+        "predicate": document,
+    }
+
+
+def _release(document: dict[str, Any], digest: str, dataset: str, stack: str) -> Release:
     try:
         texts = {
             k: document[k]
@@ -137,7 +191,7 @@ def _release(document: dict[str, Any], dataset: str, stack: str) -> Release:
             stack=stack,
             **texts,
             at=at,
-            digest=sha256_json(document),
+            digest=digest,
             kind=document.get("kind", "release"),
             supersedes=document.get("supersedes", document["number"] - 1),
             reason=document.get("reason", ""),

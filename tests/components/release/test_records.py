@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import multiprocessing
 import shutil
@@ -11,7 +12,10 @@ from typing import Any
 import pytest
 
 from components.contract.errors import EvidenceError, InputError
-from components.lineage.digests import canonical_json
+from components.lineage.digests import canonical_json, sha256_json
+from components.lineage.dsse import UnknownSignerError, sign
+from components.lineage.evidence_keys import HomeKeys
+from components.lineage.keys import load_private, new_key
 from components.release.records import (
     SCHEMA_VERSION,
     Release,
@@ -22,6 +26,7 @@ from components.release.records import (
 )
 
 FIRST_FORMAT = Path(__file__).parents[2] / "golden" / "release_records_v1"
+SECOND_FORMAT = Path(__file__).parents[2] / "golden" / "release_records_v2"
 AT = "2026-11-24T10:00:00.000000+00:00"
 FIELDS: dict[str, str] = {
     "run": "run-1",
@@ -43,10 +48,28 @@ def _read(home: Path, stack: str = "tfx") -> list[Release]:
     return read_releases(home, "clinic", stack)
 
 
+def _statement(path: Path) -> dict[str, Any]:
+    payload: str = json.loads(path.read_bytes())["payload"]
+    statement: dict[str, Any] = json.loads(base64.b64decode(payload))
+    return statement
+
+
+def _record(path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = _statement(path)["predicate"]
+    return record
+
+
+def _digest(path: Path) -> str:
+    return sha256_json(_statement(path))
+
+
 def _edit(path: Path, **fields: Any) -> None:
-    """Change a record as somebody would who knows the format; None takes a field away."""
-    document = {**json.loads(path.read_bytes()), **fields}
-    path.write_bytes(canonical_json({k: v for k, v in document.items() if v is not None}))
+    """Change a record as somebody would who has the key; None takes a field away."""
+    record = {k: v for k, v in {**_record(path), **fields}.items() if v is not None}
+    subject = [{"name": "model", "digest": {"sha256": record.get("model")}}]
+    statement = {**_statement(path), "subject": subject, "predicate": record}
+    key = HomeKeys(path.parents[3]).signer()
+    path.write_bytes(sign(statement, [key]))
 
 
 def test_releases_are_numbered_by_dataset_and_stack(tmp_path: Path) -> None:
@@ -87,7 +110,7 @@ def test_a_release_is_read_back_whole(tmp_path: Path) -> None:
             stack="tfx",
             **{k: v for k, v in FIELDS.items() if k != "at"},
             at=datetime(2026, 11, 24, 10, tzinfo=UTC),
-            digest=sha256(path.read_bytes()).hexdigest(),
+            digest=_digest(path),
             kind="waived",
             supersedes=0,
             reason="the first model",
@@ -108,8 +131,8 @@ def test_a_release_says_no_more_than_it_was_told(tmp_path: Path) -> None:
 
 def test_each_release_holds_the_digest_of_the_one_before(tmp_path: Path) -> None:
     paths = [_release(tmp_path, n) for n in range(1, 4)]
-    previous = [json.loads(p.read_bytes())["previous"] for p in paths]
-    digests = [sha256(p.read_bytes()).hexdigest() for p in paths]
+    previous = [_record(p)["previous"] for p in paths]
+    digests = [_digest(p) for p in paths]
     assert previous == ["0" * 64, *digests[:2]]
     assert [r.digest for r in _read(tmp_path)] == digests
 
@@ -118,7 +141,7 @@ def test_a_release_may_not_choose_its_own_place(tmp_path: Path) -> None:
     claimed = {"schemaVersion": "x", "number": 99, "dataset": "d", "stack": "s",
                "supersedes": 5, "previous": "f" * 64}  # fmt: skip
     path = write_release(tmp_path, "clinic", "tfx", {**FIELDS, **claimed})
-    document = json.loads(path.read_bytes())
+    document = _record(path)
     assert {k: document[k] for k in claimed} == {
         "schemaVersion": SCHEMA_VERSION,
         "number": 1,
@@ -161,9 +184,10 @@ def test_a_history_in_the_first_format_is_followed_and_then_sealed(first_format:
     old = sorted((first_format / "releases" / "clinic" / "tfx").iterdir())
     fourth = _release(first_format, 4)
     assert fourth.name == "000004.json"
-    assert json.loads(fourth.read_bytes())["previous"] == sha256(old[2].read_bytes()).hexdigest()
+    assert _record(fourth)["previous"] == sha256(old[2].read_bytes()).hexdigest()
     assert [r.number for r in _read(first_format)] == [1, 2, 3, 4]
-    _edit(old[2], candidate="plain")
+    changed = {**json.loads(old[2].read_bytes()), "candidate": "plain"}
+    old[2].write_bytes(canonical_json(changed))
     with pytest.raises(EvidenceError, match=r"000004\.json does not follow the release before it"):
         _read(first_format)
 
@@ -177,11 +201,63 @@ def test_the_first_format_does_not_come_back(first_format: Path) -> None:
         _read(first_format)
 
 
-@pytest.mark.parametrize("version", ["assay-release/v3", "x", 1, None])
-def test_an_unknown_format_is_refused(tmp_path: Path, version: object) -> None:
-    _edit(_release(tmp_path), schemaVersion=version)
+def test_a_history_in_the_second_format_is_read_for_ever() -> None:
+    one, two, three = _read(SECOND_FORMAT)
+    assert [(r.number, r.kind, r.supersedes) for r in (one, two, three)] == [
+        (1, "release", 0),
+        (2, "waived", 1),
+        (3, "rollback", 2),
+    ]
+    assert (two.continues, three.continues) == ("tfx-plain-0001", "tfx-mitigated-0001")
+    assert two.reason == "nurses read every chart"
+    assert two.verdicts == (("release_gate", "FAIL"),)
+    assert len(two.waiver) == len(one.model) == 64
+    first = SECOND_FORMAT / "releases" / "clinic" / "tfx" / "000001.json"
+    assert one.digest == sha256(first.read_bytes()).hexdigest()
+
+
+def test_a_history_in_the_second_format_is_followed_and_does_not_come_back(tmp_path: Path) -> None:
+    shutil.copytree(SECOND_FORMAT, tmp_path, dirs_exist_ok=True)
+    fourth = _release(tmp_path, 4)
+    third = fourth.with_name("000003.json")
+    assert _record(fourth)["previous"] == sha256(third.read_bytes()).hexdigest()
+    fifth = {**json.loads(third.read_bytes()), "number": 5, "previous": _digest(fourth)}
+    assert len(_read(tmp_path)) == 4
+    fourth.with_name("000005.json").write_bytes(canonical_json(fifth))
     with pytest.raises(EvidenceError, match="is no release record of a known format"):
         _read(tmp_path)
+
+
+@pytest.mark.parametrize("version", ["assay-release/v2", "assay-release/v4", "x", 1, None])
+def test_an_unknown_format_is_refused(tmp_path: Path, version: object) -> None:
+    _edit(_release(tmp_path), schemaVersion=version)
+    with pytest.raises(EvidenceError, match="is signed, but no release record"):
+        _read(tmp_path)
+
+
+def test_a_record_of_another_kind_is_no_release(tmp_path: Path) -> None:
+    path = _release(tmp_path)
+    statement = {**_statement(path), "predicateType": "urn:assay:evidence:v1"}
+    path.write_bytes(sign(statement, [HomeKeys(tmp_path).signer()]))
+    with pytest.raises(EvidenceError, match="is signed, but no release record"):
+        _read(tmp_path)
+
+
+def test_a_release_that_somebody_else_signed_is_refused(tmp_path: Path) -> None:
+    path = _release(tmp_path)
+    stranger = load_private(new_key(tmp_path / "elsewhere", "mallory").private)
+    path.write_bytes(sign(_statement(path), [stranger]))
+    with pytest.raises(UnknownSignerError, match=r"000001\.json: a signature is by a key that"):
+        _read(tmp_path)
+
+
+def test_every_flipped_bit_of_a_release_shows(tmp_path: Path) -> None:
+    path = _release(tmp_path)
+    sound = path.read_bytes()
+    for place in range(len(sound)):
+        path.write_bytes(sound[:place] + bytes([sound[place] ^ 1]) + sound[place + 1 :])
+        with pytest.raises(EvidenceError):
+            _read(tmp_path)
 
 
 # What does not show is not evidence
