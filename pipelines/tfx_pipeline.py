@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from components.stacks.model_signing import beside
 from components.stacks.process import ReleaseProcess
 from components.stacks.stages import Stage
 from pipelines.tfx_release_pipeline import (
@@ -217,5 +218,7 @@ def settle(process: ReleaseProcess, outcome: str) -> None:
     if outcome == "released" or pushed is None:
         return
     location = Path(process.spec.home) / str(pushed.body["facts"]["location"])
-    if location.exists():
-        shutil.move(location, process.spec.directory / "native" / "withdrawn")
+    withdrawn = process.spec.directory / "native" / "withdrawn"
+    for path, target in ((location, withdrawn), (beside(location), beside(withdrawn))):
+        if path.exists():
+            shutil.move(path, target)

@@ -34,6 +34,7 @@ from components.lineage.evidence import (
 from components.release.model_card import write_model_card
 from components.release.records import Release, history_locked, write_release
 from components.release.waivers import closed_findings, find_waiver
+from components.stacks.model_signing import with_signature
 from components.stacks.referee import Referee, RefereeResult
 from components.stacks.releasing import (
     ChampionRun,
@@ -190,6 +191,7 @@ class ReleaseProcess:
             self._meet_champion()
         result = hook()
         check_complete(stage, result)
+        result = with_signature(self.spec, stage, result)
         if stage is Stage.RELEASE_GATE and self.champion_run is not None:
             require_outputs(stage, result, {CHAMPION_PREDICTIONS})
         referee: RefereeResult = getattr(self._referee, stage.value)(result)

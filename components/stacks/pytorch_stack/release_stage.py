@@ -11,12 +11,14 @@ from components.checks.measurement import Measurement, Verdict, conclude
 from components.checks.release import changes
 from components.release.card_masking import FEWEST_SHOWN
 from components.stacks.judging import split_rows
+from components.stacks.model_signing import verified_model
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack import artifacts, mlflow_evaluation, mlflow_limits
 from components.stacks.pytorch_stack.artifacts import native_path, save_json
 from components.stacks.pytorch_stack.frameworks import versions
 from components.stacks.pytorch_stack.mlflow_evaluation import CANDIDATE, CHAMPION
-from components.stacks.pytorch_stack.mlflow_store import TrackedRun, metric_name
+from components.stacks.pytorch_stack.metric_names import metric_name
+from components.stacks.pytorch_stack.mlflow_store import TrackedRun
 from components.stacks.pytorch_stack.native_metrics import Floats
 from components.stacks.pytorch_stack.onnx_export import MODEL_FILE
 from components.stacks.pytorch_stack.onnx_scoring import OnnxScorer
@@ -71,7 +73,8 @@ def release_gate(process: ReleaseProcess) -> StageResult:
 def _candidate(process: ReleaseProcess, evaluation: RawSplit) -> tuple[dict[str, Path], Floats]:
     """The scores, their file, and the file of the features that the model makes by itself."""
     trained = artifacts.recorded_digest(process, Stage.TRAIN, "model")
-    serving = OnnxScorer(native_path(process, MODEL_FILE), trained)
+    model = verified_model(process.spec, native_path(process, MODEL_FILE))
+    serving = OnnxScorer(model, trained)
     scores = serving.score(evaluation)
     features = artifacts.save_features(
         native_path(process, "served-features.parquet"),
@@ -88,7 +91,7 @@ def _champion(process: ReleaseProcess) -> tuple[Path, Floats] | None:
     run = process.champion_run
     if run is None:
         return None
-    model = run.spec.origin / "artifacts" / "native" / MODEL_FILE
+    model = verified_model(run.spec, run.spec.origin / "artifacts" / "native" / MODEL_FILE)
     evaluation = read_rows(process, "evaluation", run.candidate)
     scores = OnnxScorer(model, run.release.model).score(evaluation)
     path = native_path(process, "champion-predictions.parquet")

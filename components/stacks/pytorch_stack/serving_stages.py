@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from components.contract.errors import EvidenceError
+from components.stacks.model_signing import signature_file, verified_model
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack import artifacts, registry
 from components.stacks.pytorch_stack.artifacts import native_path
@@ -21,10 +22,12 @@ def push(process: ReleaseProcess) -> StageResult:
         EvidenceError: model or transform are no longer what training recorded.
     """
     run = TrackedRun.of(process)
-    model = artifacts.of_origin(process, Stage.TRAIN, "model", MODEL_FILE)
+    trained = artifacts.of_origin(process, Stage.TRAIN, "model", MODEL_FILE)
+    model = verified_model(process.spec, trained)
     transform = artifacts.of_origin(process, Stage.TRANSFORM, "transform", "transform")
     fitted = artifacts.load_preprocessing(transform).fitted
     pushed = registry.push(process, run, model, fitted, native_path(process, "serving"))
+    run.log_file(signature_file(process.spec), "model_signature")
     return StageResult(
         {"serving_model": pushed.file},
         versions("onnx", "mlflow"),
@@ -50,7 +53,7 @@ def score(process: ReleaseProcess) -> StageResult:
         raise EvidenceError(f"run {process.spec.run_id} has pushed no version of {name}")
     served = registry.fetch(run.client, name, version, native_path(process, "served"))
     pushed = artifacts.recorded_digest(process, Stage.PUSH, "serving_model")
-    scorer = OnnxScorer(served.file, pushed)
+    scorer = OnnxScorer(verified_model(process.spec, served.file), pushed)
     evaluation = read_rows(process, "evaluation")
     predictions = artifacts.save_scores(
         native_path(process, "served-predictions.parquet"),

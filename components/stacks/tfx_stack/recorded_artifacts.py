@@ -8,6 +8,7 @@ from pathlib import Path
 from components.contract.errors import EvidenceError
 from components.lineage.digests import sha256_tree
 from components.lineage.evidence import EvidenceChain, chain_of
+from components.stacks.model_signing import verified_model
 from components.stacks.process import ReleaseProcess
 from components.stacks.releasing import ChampionRun
 from components.stacks.stages import Stage
@@ -29,10 +30,11 @@ def model_of_origin(process: ReleaseProcess) -> Path:
     """The Model artifact of the run that trained the model.
 
     Raises:
-        EvidenceError: it is not there, or is not the model that was judged.
+        EvidenceError: it is not there, or is not the model that was judged and signed.
     """
     path = _located(process.origin, Stage.TRAIN, process)
     _check(serving_directory(str(path)), process.model)
+    verified_model(process.spec, serving_directory(str(path)))
     return path
 
 
@@ -52,7 +54,7 @@ def fetch_champion(home: Path, champion: ChampionRun, target: Path) -> None:
     """Copy the champion's SavedModel from where it was pushed.
 
     Raises:
-        EvidenceError: it is not there, or is not the model that its release names.
+        EvidenceError: it is not there, or is not the model that its release names, as signed.
     """
     chain = chain_of(champion.spec.directory)
     pushed = home / str(_recorded(chain, Stage.PUSH, "facts")["location"])
@@ -61,6 +63,7 @@ def fetch_champion(home: Path, champion: ChampionRun, target: Path) -> None:
     shutil.copytree(pushed, target)
     # The copy is what will be scored, so it is the copy that must be right.
     _check(target, champion.release.model)
+    verified_model(champion.spec, target)
 
 
 def _located(chain: EvidenceChain, stage: Stage, process: ReleaseProcess) -> Path:

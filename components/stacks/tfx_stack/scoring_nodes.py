@@ -11,6 +11,7 @@ from tfx.types.standard_artifacts import Examples, Model, PushedModel
 from tfx.utils import path_utils
 
 from components.contract.errors import ProcessError
+from components.stacks.model_signing import verified_model
 from components.stacks.process import ReleaseProcess
 from components.stacks.tfx_stack import recorded_artifacts
 from components.stacks.tfx_stack.native_records import note_content
@@ -33,17 +34,18 @@ def TrainedModelScores(
     """Score the raw evaluation rows with the model that training exported; keep its features."""
     from components.stacks.tfx_stack.serving import write_served_features
 
-    directory = str(recorded_artifacts.serving_directory(model.uri))
+    process = ReleaseProcess.open(Path(run_directory))
+    directory = verified_model(process.spec, recorded_artifacts.serving_directory(model.uri))
     target = features_file(scores.uri)
-    write_served_features(directory, examples.uri, EVALUATION, target)
-    _score(directory, examples.uri, scores, run_directory)
+    write_served_features(str(directory), examples.uri, EVALUATION, target)
+    _score(directory, examples.uri, scores, process)
 
 
 @component
 def ChampionModel(model: OutputArtifact[Model], run_directory: Parameter[str]) -> None:
     """The release that stands, as a Model for TFMA to compare with.
 
-    It is copied from where it was pushed, and its digest is checked.
+    It is copied from where it was pushed; its digest and its signature are checked.
     """
     process = ReleaseProcess.open(Path(run_directory))
     champion = process.champion_run
@@ -62,14 +64,14 @@ def PushedModelScores(
     run_directory: Parameter[str],
 ) -> None:
     """Score the raw evaluation rows with the model that Pusher left at its destination."""
-    destination = pushed_model.get_string_custom_property(PUSHED_DESTINATION)
-    _score(destination, examples.uri, scores, run_directory)
+    process = ReleaseProcess.open(Path(run_directory))
+    destination = Path(pushed_model.get_string_custom_property(PUSHED_DESTINATION))
+    _score(verified_model(process.spec, destination), examples.uri, scores, process)
 
 
-def _score(model_directory: str, examples_uri: str, scores: Scores, run_directory: str) -> None:
+def _score(model: Path, examples_uri: str, scores: Scores, process: ReleaseProcess) -> None:
     from components.stacks.tfx_stack.serving import write_served_scores
 
-    process = ReleaseProcess.open(Path(run_directory))
     target = scores_file(scores.uri)
-    write_served_scores(model_directory, examples_uri, EVALUATION, target)
+    write_served_scores(str(model), examples_uri, EVALUATION, target)
     note_content(scores, process)

@@ -14,6 +14,7 @@ from components.checks.release import finite_scores
 from components.contract.errors import ProcessError
 from components.datasets.canonical import SPLITS
 from components.lineage.digests import sha256_tree
+from components.stacks.model_signing import MODEL_SIGNATURE, signature_file
 from components.stacks.process import ReleaseProcess
 from components.stacks.stages import StageResult
 from components.stacks.tfx_stack.recorded_artifacts import location_of, serving_directory
@@ -123,6 +124,7 @@ def train_result(
             "model": serving_directory(model_uri),
             "checkpoint": kept[-1],
             "scores": Path(model_run_uri) / TRAINED_SCORES,
+            MODEL_SIGNATURE: signature_file(process.spec),
         },
         tools("tensorflow", "keras", "tensorflow-transform"),
         native=conclude([finite_scores(scores)]),

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from components.contract.policy import Training
 from components.stacks.mitigation import TrainingGroups, group_columns, training_groups
+from components.stacks.model_signing import sign_trained
 from components.stacks.process import ReleaseProcess
 from components.stacks.tfx_stack.example_columns import LABEL_FEATURE
 from components.stacks.tfx_stack.example_records import serialized_batches
@@ -50,7 +51,7 @@ class Rows:
 
 
 def run_fn(fn_args: Any) -> None:
-    """Trainer's entry point: train, with a checkpoint each epoch; score; export."""
+    """Trainer's entry point: train, with a checkpoint each epoch; score; export; sign."""
     process = ReleaseProcess.open(Path(fn_args.custom_config["run_directory"]))
     training = process.policy.training
     keras.utils.set_random_seed(training.seed)
@@ -66,6 +67,7 @@ def run_fn(fn_args: Any) -> None:
     scores = Path(fn_args.model_run_dir) / TRAINED_SCORES
     write_trained_scores(to_features, network, _examples_uri(fn_args), EVALUATION, scores)
     export(ServingModel(to_features, network), fn_args.serving_model_dir)
+    sign_trained(process.spec, Path(fn_args.serving_model_dir))
 
 
 def _examples_uri(fn_args: Any) -> str:
