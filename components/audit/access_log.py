@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from components.contract.errors import EvidenceError, InputError
 from components.lineage.actor import account, actor
 from components.lineage.evidence_keys import HomeKeys
-from components.lineage.signed_log import SignedLog
+from components.lineage.signed_log import LogEntry, SignedLog
 
 PREDICATE_TYPE = "urn:assay:access:v1"
 MOST_CHARACTERS = 200
@@ -34,6 +34,8 @@ class Access:
         subjects: ids of what it was asked about, each up to 200 characters: runs, releases,
             models, decisions. A person of the data is no subject: say his commitment.
         result: what came out, in a few words; no value out of the data.
+        number: its number in the log, 0 as long as it has none.
+        sha256: digest of the log up to and with it, in hex, empty as long as it has none.
     """
 
     at: str
@@ -42,6 +44,8 @@ class Access:
     command: str
     subjects: tuple[str, ...]
     result: str
+    number: int = 0
+    sha256: str = ""
 
     @property
     def moment(self) -> datetime:
@@ -49,8 +53,13 @@ class Access:
         return datetime.fromisoformat(self.at)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields, as they are recorded."""
+        """All fields."""
         return {**asdict(self), "subjects": list(self.subjects)}
+
+    def entry(self) -> dict[str, Any]:
+        """What the log holds of it: the fields but those that its place in the log gives it."""
+        fields = self.to_json()
+        return {k: fields[k] for k in fields.keys() - {"number", "sha256"}}
 
 
 def record_access(home: Path, command: str, subjects: Sequence[str], result: str) -> None:
@@ -66,7 +75,7 @@ def record_access(home: Path, command: str, subjects: Sequence[str], result: str
         raise EvidenceError(f"an access is told in texts of at most {MOST_CHARACTERS} characters")
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     access = Access(now, actor(), account(), command, tuple(subjects), result)
-    access_log(home).append(access.to_json())
+    _log(home).append(access.entry())
 
 
 def read_access(home: Path) -> list[Access]:
@@ -75,20 +84,21 @@ def read_access(home: Path) -> list[Access]:
     Raises:
         EvidenceError: names the entry that is missing, changed, or no access.
     """
-    return [_access(n, e) for n, e in enumerate(access_log(home).entries(), start=1)]
+    return [_access(found) for found in _log(home).read()]
 
 
-def access_log(home: Path) -> SignedLog:
-    """The log itself, of a home."""
+def _log(home: Path) -> SignedLog:
     return SignedLog(home / "access", PREDICATE_TYPE, HomeKeys(home))
 
 
-def _access(number: int, entry: dict[str, Any]) -> Access:
+def _access(found: LogEntry) -> Access:
+    entry = found.entry
     try:
-        access = Access(**{**entry, "subjects": tuple(entry["subjects"])})
-        utc = access.moment.utcoffset() == UTC.utcoffset(None)
+        subjects = tuple(entry["subjects"])
+        access = Access(**{**entry, "subjects": subjects}, number=found.number, sha256=found.sha256)
+        utc = access.moment.utcoffset() == timedelta()
     except (KeyError, TypeError, ValueError) as error:
-        raise EvidenceError(f"entry {number} is no access") from error
-    if not utc or access.to_json() != entry:
-        raise EvidenceError(f"entry {number} is no access")
+        raise EvidenceError(f"entry {found.number} is no access") from error
+    if not utc or access.entry() != entry:
+        raise EvidenceError(f"entry {found.number} is no access")
     return access

@@ -1,7 +1,7 @@
 """A log that is only ever added to: numbered DSSE envelopes, each holding the digest before it.
 
 Unlike a run's chain it has no end, so what is cut off its tail does not show by itself: the number
-and digest of the last entry (``SignedLog.head``), kept elsewhere, show it.
+and digest of the last entry, kept elsewhere, show it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ _NAME = re.compile(r"[0-9]{8}\.json")
 
 
 @dataclass(frozen=True, slots=True)
-class LogHead:
-    """Where a log ends: number of its last entry, 0 for none, and the SHA-256 of its statement."""
+class LogEntry:
+    """An entry as read back. ``sha256`` is the digest of its statement's canonical JSON, in hex."""
 
     number: int
+    entry: dict[str, Any]
     sha256: str
 
 
@@ -53,26 +54,13 @@ class SignedLog:
             write_once(self._path(last + 1), sign(statement, [self.keys.signer()]))
         return last + 1
 
-    def entries(self) -> list[dict[str, Any]]:
+    def read(self) -> list[LogEntry]:
         """All entries, oldest first, every signature and link checked.
 
         Raises:
             EvidenceError: one is missing, changed, or does not follow the one before.
         """
-        return [entry for entry, _ in self._chain()]
-
-    def head(self) -> LogHead:
-        """Where the log ends, every signature and link before it checked.
-
-        Raises:
-            EvidenceError: as ``entries``.
-        """
-        chain = self._chain()
-        return LogHead(len(chain), chain[-1][1] if chain else GENESIS)
-
-    def _chain(self) -> list[tuple[dict[str, Any], str]]:
-        """Each entry and the digest of its statement."""
-        found: list[tuple[dict[str, Any], str]] = []
+        found: list[LogEntry] = []
         numbers, before = self._numbers(), GENESIS
         trusted = self.keys.trusted() if numbers else {}
         for number in numbers:
@@ -81,14 +69,19 @@ class SignedLog:
             entry, digest, previous = self._read(number, trusted)
             if previous != before:
                 raise EvidenceError(f"{self._path(number).name} does not follow the one before it")
-            found.append((entry, digest))
+            found.append(LogEntry(number, entry, digest))
             before = digest
         return found
+
+    def entries(self) -> list[dict[str, Any]]:
+        """As ``read``, what was appended alone."""
+        return [found.entry for found in self.read()]
 
     def _numbers(self) -> list[int]:
         """Numbers of the entries that are there, in rising order; other files are none."""
         try:
-            names = os.listdir(self.directory)
+            with os.scandir(self.directory) as found:
+                names = [file.name for file in found]
         except FileNotFoundError:
             return []
         except OSError as error:

@@ -1,0 +1,172 @@
+"""Files of a home against the digests in its evidence: what runs left, and the data they read.
+
+Only what still lies in the home is looked at: to delete an artifact whose time is over is nobody's
+crime, and is counted. A record names an output by its base name, so a file is looked for under the
+run's own directory, and where the record says that the model was pushed to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.audit.differences import Difference, Kind
+from components.audit.evidence_runs import RunFacts, StageFacts
+from components.contract.errors import EvidenceError
+from components.lineage.digests import parse_canonical, sha256_file, sha256_tree
+
+_MODELS = ("model", "serving_model")
+_ROOTS = ("artifacts", "native")
+_BOOKKEEPING = ".system"
+"""Where TFX notes executions; nothing of it is an output."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileCheck:
+    """Outputs and data files that were looked at, that are gone, and what differs."""
+
+    checked: int
+    gone: int
+    differences: tuple[Difference, ...]
+
+    def __add__(self, other: FileCheck) -> FileCheck:
+        return FileCheck(
+            self.checked + other.checked,
+            self.gone + other.gone,
+            self.differences + other.differences,
+        )
+
+
+NOTHING = FileCheck(0, 0, ())
+
+
+def check_outputs(home: Path, run: RunFacts) -> FileCheck:
+    """Recompute the SHA-256 of everything that a run recorded as left behind.
+
+    Every copy of a model must be what was recorded. Of another output that one must be which the
+    referee kept, in the run's ``artifacts``; else one of that name, for stacks keep drafts too.
+    """
+    directory = home / "runs" / run.run
+    places = _places(directory)
+    checked = gone = 0
+    found: list[Difference] = []
+    for stage in run.stages:
+        for output, name, _, recorded in stage.outputs:
+            one, any_of = _copies(home, directory, places, stage, output, name)
+            digests = {path: _digest(path) for path in (*one, *any_of)}
+            changed = [path for path in one if digests[path] != recorded]
+            if recorded not in map(digests.get, any_of):
+                changed += any_of
+            checked, gone = checked + bool(digests), gone + (not digests)
+            for path in changed:
+                where = path.relative_to(home).as_posix()
+                found.append(Difference(Kind.FILE, run.run, where, recorded, digests[path]))
+    unique = dict.fromkeys(found)  # a model is an output of two stages
+    return FileCheck(checked, gone, tuple(unique))
+
+
+def _places(directory: Path) -> Mapping[str, Sequence[Path]]:
+    """Every file and folder that the run's stages left, by its base name."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for root in _ROOTS:
+        for folder, folders, files in os.walk(directory / root):
+            folders[:] = sorted(f for f in folders if f != _BOOKKEEPING)
+            for name in (*folders, *sorted(files)):
+                found[name].append(Path(folder) / name)
+    return found
+
+
+def _copies(
+    home: Path,
+    directory: Path,
+    places: Mapping[str, Sequence[Path]],
+    stage: StageFacts,
+    output: str,
+    name: str,
+) -> tuple[list[Path], list[Path]]:
+    """Copies of which each must be what was recorded, and copies of which one must be."""
+    kept = directory / "artifacts" / f"{stage.stage}-{output}.parquet"
+    copies = list(places.get(name, ()))
+    pushed = stage.facts.get("location", "")
+    if Path(pushed).name == name and (path := _inside(home, pushed)) and path.exists():
+        copies.append(path)
+    if output in _MODELS:
+        return list(dict.fromkeys(copies)), []
+    sure = [p for p in (kept, directory / "artifacts" / name) if p.exists()]
+    if directory / "artifacts" / name in sure:
+        return sure, []
+    return sure, copies
+
+
+def _inside(home: Path, location: str) -> Path | None:
+    """A location as a path of the home; None where it leads out of it."""
+    inside = (home / location).resolve().is_relative_to(home.resolve())
+    return home / location if inside else None
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file or folder, in hex, or why there is none."""
+    try:
+        return sha256_tree(path) if path.is_dir() else sha256_file(path)
+    except OSError as error:
+        return f"unreadable ({error.strerror})"
+    except EvidenceError:
+        return "unreadable (empty, or a symbolic link)"
+
+
+def check_bound_files(home: Path, run: str, bound: Mapping[str, str]) -> FileCheck:
+    """Files of a run whose digests its first record holds, as its contract and policy.
+
+    Args:
+        home: where it lies.
+        run: its id.
+        bound: SHA-256, in hex, by file name.
+    """
+    found = []
+    for name, recorded in bound.items():
+        path = home / "runs" / run / name
+        now = _digest(path) if path.is_file() else None
+        if now != recorded:
+            found.append(Difference(Kind.FILE, run, f"runs/{run}/{name}", recorded, now))
+    return FileCheck(len(bound), 0, tuple(found))
+
+
+def check_datasets(home: Path, runs: Iterable[RunFacts]) -> FileCheck:
+    """The canonical data that runs read: manifest and every file of it, once a version."""
+    versions = {(r.inputs["dataset"], r.inputs["datasetVersion"]) for r in runs}
+    total = NOTHING
+    for dataset, version in sorted(versions):
+        total += _check_dataset(home, home / "datasets" / dataset / version[:16], version)
+    return total
+
+
+def _check_dataset(home: Path, directory: Path, version: str) -> FileCheck:
+    """One version. Its manifest is named by its digest and names the digest of each file."""
+    if not directory.is_dir():
+        return FileCheck(0, 1, ())
+    where = f"{directory.relative_to(home).as_posix()}/manifest.json"
+    manifest = directory / "manifest.json"
+    raw = manifest.read_bytes() if manifest.is_file() else None
+    now = None if raw is None else hashlib.sha256(raw).hexdigest()
+    if raw is None or now != version:
+        return FileCheck(1, 0, (Difference(Kind.DATA, "", where, version, now),))
+    known = dict(_files(parse_canonical(raw, where)))
+    present = {p.relative_to(directory).as_posix() for p in directory.rglob("*.parquet")}
+    found = []
+    for name in sorted(known.keys() | present):
+        digest = _digest(directory / name) if name in present else None
+        if digest != known.get(name):
+            place = f"{directory.relative_to(home).as_posix()}/{name}"
+            found.append(Difference(Kind.DATA, "", place, known.get(name), digest))
+    return FileCheck(len(known) + 1, 0, tuple(found))
+
+
+def _files(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for split in manifest["splits"].values():
+        for part in split["spans"].values():
+            yield part["file"], part["sha256"]
