@@ -27,6 +27,7 @@ from components.lineage.durable import writable_directory, write_atomically
 from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, EvidenceRecord, chain_of
 from components.lineage.evidence_keys import HomeKeys
 from components.release.records import read_releases
+from components.stacks.abandoned import close_abandoned, held, hold, let_go
 from components.stacks.environment import SBOM_FILE, Environment, environment
 from components.stacks.process import ReleaseProcess, row_key_path
 from components.stacks.run_spec import STACKS, RunSpec, new_run_id, utc_now
@@ -95,6 +96,7 @@ def prepare(
     row_key = load_or_create_row_key(row_key_path(home))
     datasets = {p: ingest(contract, policy, home, row_key, data) for p, policy in policies.items()}
     HomeKeys(home).signer()  # made now, or found wanting before anything is written
+    close_abandoned(home)
     surroundings = environment()
     return [
         _start(
@@ -119,6 +121,7 @@ def _start(
 ) -> RunSpec:
     run_id = new_run_id(order.stack, order.candidate)
     directory = writable_directory(home / "runs" / run_id)
+    hold(directory)
     # The run keeps the very bytes that it is bound to: the originals may change tomorrow.
     shutil.copyfile(contract.path, directory / "contract.yaml")
     shutil.copyfile(policy.path, directory / "policy.yaml")
@@ -167,6 +170,7 @@ def prepare_release(directory: Path, reason: str) -> RunSpec:
         EvidenceError: its evidence is broken.
     """
     origin = RunSpec.load(RunSpec.load(directory).origin)
+    close_abandoned(Path(origin.home))
     _require_judged(origin)
     known = read_releases(Path(origin.home), origin.dataset, origin.stack)
     ReleaseProcess(origin)  # what the run is bound to is still what its records say
@@ -178,6 +182,7 @@ def prepare_release(directory: Path, reason: str) -> RunSpec:
         )
     run_id = new_run_id(origin.stack, origin.candidate)
     target = writable_directory(Path(origin.home) / "runs" / run_id)
+    hold(target)
     for name in ("contract.yaml", "policy.yaml"):
         shutil.copyfile(origin.directory / name, target / name)
     spec = replace(
@@ -232,6 +237,7 @@ def execute(specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[str] = (
             if not process.chain.closed:
                 process.close(interrupted="a run before this one broke off")
             process.ensure_release()
+            let_go(spec.directory)
 
 
 def _execute_stack(specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[str]) -> None:
@@ -248,6 +254,7 @@ def _execute_stack(specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[s
             stderr=subprocess.STDOUT,
             start_new_session=True,
             stdin=subprocess.DEVNULL,
+            pass_fds=held(s.directory for s in specs),
         )
         try:
             while worker.poll() is None:
