@@ -20,6 +20,7 @@ from pipelines.check_cli import check
 from pipelines.contract_cli import contract_app
 from pipelines.json_output import print_json
 from pipelines.keys_cli import keys_app
+from pipelines.lineage_cli import lineage_app
 from pipelines.options import HomeOption, JsonOption
 from pipelines.release_cli import recompute, release, releases
 from pipelines.waive_cli import waive
@@ -46,6 +47,7 @@ app.command()(waive)
 app.add_typer(audit_app, name="audit")
 app.add_typer(contract_app, name="contract")
 app.add_typer(keys_app, name="keys")
+app.add_typer(lineage_app, name="lineage")
 
 _DEFAULT_HOME = Path(".assay")
 _INTERRUPTED_LINE = "assay: interrupted; what was recorded stays, run again to start anew"

@@ -39,6 +39,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Protocol
@@ -92,6 +93,23 @@ class Node:
     def key(self) -> str:
         """The id without its kind."""
         return self.id.partition("/")[2]
+
+    def time(self, attribute: str) -> datetime | None:
+        """An attribute that holds a time; None where the store does not know it.
+
+        Raises:
+            EvidenceError: it holds something else.
+        """
+        text = self.attributes.get(attribute)
+        if text is None:
+            return None
+        try:
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            found = None
+        if found is None or found.tzinfo is None:
+            raise EvidenceError(f"{self.id}: {attribute} is no time in ISO 8601 with its zone")
+        return found
 
 
 @dataclass(frozen=True, slots=True, order=True)
