@@ -22,8 +22,7 @@ kind                   key                     attributes
                                                ``finding:<rule>``; of a gate its figures, as
                                                ``figure:<name>@<slice>``
 ``artifact``           SHA-256                 ``name``, ``type``, ``location``
-``model``              SHA-256                 ``name``, ``type``, ``location``, ``seed``,
-                                               ``signature`` (SHA-256 of its signature file)
+``model``              SHA-256                 ``name``, ``type``, ``location``, ``seed``
 ``release``            dataset/stack/number    ``kind``, ``at``, ``actor``, ``reason``, ``run``,
                                                ``model``, ``supersedes``, ``waiver``, ``version``
 ``waiver``             SHA-256                 ``reason``, ``expires``, ``signer``, ``cosigner``

@@ -27,6 +27,8 @@ _SCORE_COLUMNS = (("assay_row", "binary"), (_SCORE, "number"))
 _READS_NO_ROWS = frozenset({str(Stage.PUSH)})
 """Stages that have no business with the canonical dataset; each of the others reads it."""
 _THINGS = frozenset({NodeKind.MODEL, NodeKind.ARTIFACT})
+_SIGNATURE = "model_signature"
+"""Output of the stage that trained: the signature file of its model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +48,15 @@ class RunDatasets:
             findings: status of each rule that was held against the dataset; none before it was.
         """
         used = {n.id: n for n in self.graph.out(stage.id, EdgeKind.USED)}
-        if stage_name(stage) not in _READS_NO_ROWS and (data := self._dataset()):
-            used[data.id] = data
+        if stage_name(stage) not in _READS_NO_ROWS:
+            used |= {n.id: n for n in self._read()}
         found = []
         for node in (used[key] for key in sorted(used)):
             if node.kind == NodeKind.DATASET:
                 found.append(self._dataset_input(node, findings))
             elif node.kind in _THINGS:
                 name = self._name_of_input(node)
-                found.append(InputDataset(NAMESPACE, name, facets=_content(node)))
+                found.append(InputDataset(NAMESPACE, name, facets=self._content(node)))
         return found
 
     def outputs(self, stage: Node) -> list[OutputDataset]:
@@ -64,16 +66,16 @@ class RunDatasets:
             node = self.graph.nodes[edge.source]
             if node.kind not in _THINGS:
                 continue
-            about = _content(node)
+            about = self._content(node)
             if edge.role in _SCORES:
                 about |= self._score()
             name = self._name(stage, node, edge.role)
             found[name, node.id] = OutputDataset(NAMESPACE, name, facets=about)
         return [found[key] for key in sorted(found)]
 
-    def _dataset(self) -> Node | None:
-        found = self.graph.out(self.run.id, EdgeKind.USED, NodeKind.DATASET)
-        return found[0] if found else None
+    def _read(self) -> list[Node]:
+        """The dataset version that the run is about; a store may hold none, or more than one."""
+        return self.graph.out(self.run.id, EdgeKind.USED, NodeKind.DATASET)
 
     def _dataset_input(self, node: Node, findings: Mapping[str, str]) -> InputDataset:
         about: dict[str, Any] = {"version": facets.version(node.key)}
@@ -91,11 +93,11 @@ class RunDatasets:
 
     def _score(self) -> dict[str, Any]:
         """Which columns a score is made out of, where contract and policy are known."""
-        data = self._dataset()
-        if self.documents is None or data is None:
+        data = self._read()
+        if self.documents is None or len(data) != 1:
             return {}
         lineage = facets.column_lineage(
-            _SCORE, NAMESPACE, _dataset_name(data), self.documents.model_inputs
+            _SCORE, NAMESPACE, _dataset_name(data[0]), self.documents.model_inputs
         )
         return {"schema": facets.schema(_SCORE_COLUMNS), "columnLineage": lineage}
 
@@ -113,6 +115,23 @@ class RunDatasets:
                 return self._name(self.graph.nodes[edge.target], node, edge.role)
         return f"sha256:{node.key}"
 
+    def _content(self, node: Node) -> dict[str, Any]:
+        found: dict[str, Any] = {"version": facets.version(node.key)}
+        if node.kind == NodeKind.MODEL:
+            known = {k: node.attributes.get(k) for k in ("type", "seed")}
+            found["assay_model"] = facets.AssayModelDatasetFacet(
+                node.key, **known, signature=self._signature(node), producer=PRODUCER
+            )
+        return found
+
+    def _signature(self, model: Node) -> str | None:
+        """SHA-256 of the signature file that came out of the stage that trained the model."""
+        for stage in self.graph.out(model.id, EdgeKind.GENERATED_BY, NodeKind.STAGE):
+            for edge in self.graph.edges_into(stage.id, EdgeKind.GENERATED_BY):
+                if edge.role == _SIGNATURE:
+                    return self.graph.nodes[edge.source].key
+        return None
+
 
 def stage_name(node: Node) -> str:
     """Name of the stage that a stage's node is of."""
@@ -121,11 +140,3 @@ def stage_name(node: Node) -> str:
 
 def _dataset_name(node: Node) -> str:
     return node.attributes.get("name") or f"sha256:{node.key}"
-
-
-def _content(node: Node) -> dict[str, Any]:
-    found: dict[str, Any] = {"version": facets.version(node.key)}
-    if node.kind == NodeKind.MODEL:
-        known = {k: node.attributes.get(k) for k in ("type", "seed", "signature")}
-        found["assay_model"] = facets.AssayModelDatasetFacet(node.key, **known, producer=PRODUCER)
-    return found

@@ -170,9 +170,9 @@ class _RunEvents:
         return found
 
     def _used(self, kind: NodeKind) -> str | None:
-        """Key of what the run was bound to, of one kind."""
+        """Key of what the run was bound to, of one kind; a store that names two knows neither."""
         found = self.graph.out(self.run.id, EdgeKind.USED, kind)
-        return found[0].key if found else None
+        return found[0].key if len(found) == 1 else None
 
 
 def _end(status: str | None) -> RunState | None:
