@@ -59,13 +59,13 @@ def access(
 
 
 def _print(accesses: Sequence[Access], whole: Sequence[Access]) -> None:
-    from components.audit.differences import shown
+    from components.audit.differences import plain
 
     for a in accesses:
         who = a.actor if a.actor == a.account else f"{a.actor} ({a.account})"
         about = f" {', '.join(a.subjects)}" if a.subjects else ""
         told = f"{who}  {a.command}{about}: {a.result}"
-        typer.echo(f"{a.moment:%Y-%m-%d %H:%M:%S}  {shown(told)}")
+        typer.echo(f"{a.moment:%Y-%m-%d %H:%M:%S}  {plain(told)}")
     end = f"; the last is {whole[-1].number}:{whole[-1].sha256}" if whole else ""
     typer.echo(f"{len(whole)} entries, none changed{end}")
 

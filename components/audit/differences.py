@@ -69,14 +69,19 @@ class Difference:
         }
 
 
+def plain(text: str) -> str:
+    """A text without characters that would move a terminal's cursor: they are told by number."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def shown(value: str) -> str:
-    """A value as it is shown: under 200 characters, none of which moves a terminal's cursor.
+    """A value as it is shown: plain, and under 200 characters.
 
     Of a longer one the beginning, its length and the start of its SHA-256: two that begin alike
     are still told apart.
     """
-    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value[: _SHOWN + 1])
-    if len(value) <= _SHOWN and len(plain) <= _SHOWN:
-        return plain
+    whole = plain(value)
+    if len(whole) <= _SHOWN:
+        return whole
     digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return f"{plain[:_SHOWN]}... ({len(value)} characters, SHA-256 {digest})"
+    return f"{whole[:_SHOWN]}... ({len(value)} characters, SHA-256 {digest})"

@@ -24,6 +24,7 @@ from components.lineage.graph import (
 )
 from components.release.records import Release
 
+_CHAMPION = "champion"
 _INPUTS = {
     NodeKind.DATASET: "datasetVersion",
     NodeKind.CONTRACT: "contract",
@@ -68,8 +69,7 @@ def compare(
     for name, run in evidence.runs.items():
         now = native.entries.get(name, {})
         if not now and f"run/{name}" not in native.graph.nodes:
-            held = f"{len(receipts[name])} entries" if name in receipts else None
-            found.append(Difference(Kind.DELETED_RUN, name, f"run/{name}", held))
+            found += _deleted(run, receipts.get(name))
             continue
         if name in receipts:
             found += compare_entries(name, receipts[name], now)
@@ -79,6 +79,13 @@ def compare(
         added = {*native.entries, *(n.key for n in native.graph.of_kind(NodeKind.RUN))} - known
         found += [Difference(Kind.ADDED_RUN, n, f"run/{n}") for n in sorted(added)]
     return found + list(_releases(evidence, native.graph))
+
+
+def _deleted(run: RunFacts, then: Entries | None) -> Iterator[Difference]:
+    """A run that the store does not know: one that never came so far is none that was deleted."""
+    if then or (then is None and run.stages):
+        held = f"{len(then)} entries" if then else None
+        yield Difference(Kind.DELETED_RUN, run.run, f"run/{run.run}", held)
 
 
 def compare_entries(run: str, then: Entries, now: Entries) -> list[Difference]:
@@ -151,16 +158,23 @@ def _releases(evidence: Evidence, graph: LineageGraph) -> Iterator[Difference]:
     recorded = set()
     for history in evidence.releases.values():
         for release in history:
-            key = f"{release.dataset}/{release.stack}/{release.number}"
+            key = _key(release)
             recorded.add(key)
             if release.run not in evidence.runs:
                 continue
             if key not in present:
                 yield Difference(Kind.DELETED, release.run, f"release/{key}", release.model)
-            told = {"run": release.run, "model": release.model, "waiver": release.waiver}
-            told["version"] = _version(evidence.runs[release.run])
+            push = evidence.runs[release.run].stage(Stage.PUSH)
+            told = {
+                "run": release.run,
+                "model": release.model,
+                "kind": release.kind,
+                "actor": release.actor,
+                "waiver": release.waiver,
+                "version": push.facts.get("modelVersion", "") if push else "",
+            }
             yield from _attributes(release.run, graph, f"release/{key}", told)
-        yield from _alias(evidence, history, present)
+        yield from _alias(history, evidence.runs.get(history[-1].run), graph)
     for key in sorted(present.keys() - recorded) if evidence.whole else ():
         run = present[key].attributes.get("run", "")
         yield Difference(
@@ -168,22 +182,32 @@ def _releases(evidence: Evidence, graph: LineageGraph) -> Iterator[Difference]:
         )
 
 
-def _version(run: RunFacts) -> str:
-    push = run.stage(Stage.PUSH)
-    return push.facts.get("modelVersion", "") if push else ""
-
-
 def _alias(
-    evidence: Evidence, history: Sequence[Release], present: Mapping[str, Node]
+    history: Sequence[Release], run: RunFacts | None, graph: LineageGraph
 ) -> Iterator[Difference]:
     """A registry that numbers its versions has an alias, which names the version of the last."""
-    last = history[-1]
-    version = _version(evidence.runs[last.run]) if last.run in evidence.runs else ""
-    if not version:
+    push = run.stage(Stage.PUSH) if run else None
+    if push is None or not (version := push.facts.get("modelVersion")):
         return
-    keys = [f"{r.dataset}/{r.stack}/{r.number}" for r in history]
-    nodes = [present[k] for k in keys if k in present]
-    named = {n.attributes["alias"] for n in nodes if "alias" in n.attributes}
+    named = set()
+    for release in history:
+        node = graph.nodes.get(f"release/{_key(release)}")
+        if node and _has_alias(node):
+            named.add(node.attributes.get("version", node.key))
+    registered = f"models:/{push.facts.get('registeredModel')}/"
+    for node in graph.of_kind(NodeKind.MODEL):  # a version that was never released
+        location = node.attributes.get("location", "")
+        if _has_alias(node) and location.startswith(registered):
+            named.add(location.removeprefix(registered))
     if named != {version}:
-        where = f"release/{keys[-1]}/alias"
-        yield Difference(Kind.ALIAS, last.run, where, version, ", ".join(sorted(named)) or None)
+        where = f"release/{_key(history[-1])}/alias"
+        new = ", ".join(sorted(named)) or None
+        yield Difference(Kind.ALIAS, history[-1].run, where, version, new)
+
+
+def _has_alias(node: Node) -> bool:
+    return _CHAMPION in node.attributes.get("alias", "").split(", ")
+
+
+def _key(release: Release) -> str:
+    return f"{release.dataset}/{release.stack}/{release.number}"

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from components.contract.errors import EvidenceError
 from components.lineage.digests import canonical_json, parse_canonical
 from components.lineage.dsse import STATEMENT_TYPE, sign, verify
-from components.lineage.durable import write_atomically
+from components.lineage.durable import locked_directory, write_atomically, write_once
 from components.lineage.evidence_keys import EvidenceKeys
 from components.lineage.graph import Entries
 
@@ -50,22 +50,29 @@ def write_receipt(
         entries: every property that the store holds of the run.
         nonce: a keyed value that makes the list's digest impossible to guess.
         keys: who signs.
+
+    Raises:
+        EvidenceError: the run has a receipt: what the store holds now is not what it held then.
     """
     content = canonical_json({"nonce": nonce, "entries": dict(entries)})
     digest = hashlib.sha256(content).hexdigest()
-    statement = {
+    receipt = Receipt(directory.name, head, store, len(entries), digest)
+    with locked_directory(directory):
+        if (directory / RECEIPT).exists():
+            raise EvidenceError(f"run {directory.name} has a {RECEIPT} already")
+        # The list first: without its receipt it is nothing, and is written anew.
+        write_atomically(directory / ENTRIES, content)
+        write_once(directory / RECEIPT, sign(_statement(receipt), [keys.signer()]))
+
+
+def _statement(receipt: Receipt) -> dict[str, Any]:
+    predicate = asdict(receipt)
+    return {
         "_type": STATEMENT_TYPE,
-        "subject": [{"name": ENTRIES, "digest": {"sha256": digest}}],
+        "subject": [{"name": ENTRIES, "digest": {"sha256": predicate.pop("sha256")}}],
         "predicateType": PREDICATE_TYPE,
-        "predicate": {
-            "run": directory.name,
-            "head": head,
-            "store": store,
-            "entries": len(entries),
-        },
+        "predicate": predicate,
     }
-    write_atomically(directory / ENTRIES, content)
-    write_atomically(directory / RECEIPT, sign(statement, [keys.signer()]))
 
 
 def parse_receipt(raw: bytes, run: str, head: str, trusted: Mapping[str, bytes]) -> Receipt:
@@ -75,16 +82,15 @@ def parse_receipt(raw: bytes, run: str, head: str, trusted: Mapping[str, bytes])
         EvidenceError: it is not signed by a trusted key, or about another run.
     """
     statement = verify(raw, trusted).statement
-    predicate: Any = statement["predicate"]
     try:
-        receipt = Receipt(sha256=statement["subject"][0]["digest"]["sha256"], **predicate)
-        known = statement["predicateType"] == PREDICATE_TYPE
-        known = known and {"name": ENTRIES, "digest": {"sha256": receipt.sha256}} in [
-            *statement["subject"]
-        ]
+        digest = statement["subject"][0]["digest"]["sha256"]
+        receipt = Receipt(sha256=digest, **statement["predicate"])
     except (KeyError, IndexError, TypeError) as error:
         raise EvidenceError(f"{RECEIPT} is signed, but no receipt") from error
-    if not known or len(statement["subject"]) != 1:
+    texts = (receipt.run, receipt.head, receipt.store, receipt.sha256)
+    # True is equal to 1 and not the number 1.
+    typed = all(isinstance(t, str) for t in texts) and type(receipt.entries) is int
+    if not typed or statement != _statement(receipt):
         raise EvidenceError(f"{RECEIPT} is signed, but no receipt")
     if (receipt.run, receipt.head) != (run, head):
         raise EvidenceError(f"{RECEIPT} is about another run, or another end of this one")
@@ -103,5 +109,8 @@ def read_entries(directory: Path, receipt: Receipt) -> dict[str, str]:
         raise EvidenceError(f"{ENTRIES} cannot be read ({error.strerror})") from error
     if hashlib.sha256(raw).hexdigest() != receipt.sha256:
         raise EvidenceError(f"{ENTRIES} is not the list that was signed")
-    found: dict[str, str] = parse_canonical(raw, ENTRIES)["entries"]
+    document = parse_canonical(raw, ENTRIES)
+    found = document.get("entries")
+    if not isinstance(found, dict) or len(found) != receipt.entries:
+        raise EvidenceError(f"{ENTRIES} is signed, but not the list that its receipt tells of")
     return found
