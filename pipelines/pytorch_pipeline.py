@@ -70,15 +70,16 @@ def release(process: ReleaseProcess) -> None:
 def settle(process: ReleaseProcess, outcome: str) -> None:
     """Bring MLflow into line with a closed run: its outcome, and the alias of a released model.
 
-    A run that never came to MLflow has nothing to settle there.
+    Then a receipt signs what MLflow holds of the run. A run that never came to MLflow has nothing
+    to settle there, and its receipt says that. Done twice it comes to the same.
     """
-    from components.stacks.pytorch_stack import run_handle
+    from components.stacks.pytorch_stack import native_receipt, run_handle
 
-    if not run_handle.is_saved(process):
-        return
-    from components.stacks.pytorch_stack import frameworks
+    if run_handle.is_saved(process):
+        from components.stacks.pytorch_stack import frameworks
 
-    frameworks.start()
-    from components.stacks.pytorch_stack import outcome as outcomes
+        frameworks.start()
+        from components.stacks.pytorch_stack import outcome as outcomes
 
-    outcomes.settle(process, outcome)
+        outcomes.settle(process, outcome)
+    native_receipt.write(process)

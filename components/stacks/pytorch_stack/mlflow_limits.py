@@ -20,7 +20,7 @@ from components.checks.limits import Figures, release_gate
 from components.checks.measurement import Finding, Measurement, Status
 from components.contract.clauses import Unexpressed
 from components.contract.policy import ChampionLimit, Change, Limit, Policy
-from components.stacks.pytorch_stack.mlflow_store import metric_name
+from components.stacks.pytorch_stack.metric_names import metric_name
 
 _INTERVALS = "MLflow's thresholds know no intervals: tested on the point"
 _TOLERANCE = (

@@ -11,22 +11,28 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
-from components.checks.measurement import Measurement
 from components.lineage.durable import writable_directory
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack import run_handle
+from components.stacks.pytorch_stack.metric_names import shortened
+from components.stacks.pytorch_stack.mlflow_rows import require_usable
+from components.stacks.store_uris import mlflow_uri
 
-_LONGEST_TAG = 5000
+_TAGS_AT_ONCE = 100
 _DEFAULT_EXPERIMENT = "0"
 
 
 def open_store(home: Path) -> MlflowClient:
-    """A client of ``<home>/stores/mlflow.sqlite``; made, with its schema, on first use.
+    """A client of the home's MLflow store; made, with its schema, on first use.
 
     MLflow's fluent calls, which its model flavours use, are pointed at the same store.
+
+    Raises:
+        InputError: the store cannot be opened, is locked, or is of another MLflow.
     """
-    stores = writable_directory(home.resolve() / "stores")
-    uri = f"sqlite:///{stores / 'mlflow.sqlite'}"
+    writable_directory(home.resolve() / "stores")
+    uri = mlflow_uri(home)
+    require_usable(uri)
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     return MlflowClient(uri, uri)
@@ -91,8 +97,9 @@ class TrackedRun:
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags; a long text is cut at what every MLflow store can hold."""
-        held = [RunTag(k, v[:_LONGEST_TAG]) for k, v in tags.items()]
-        self.client.log_batch(self.run_id, tags=held)
+        held = [RunTag(k, shortened(v)) for k, v in tags.items()]
+        for first in range(0, len(held), _TAGS_AT_ONCE):
+            self.client.log_batch(self.run_id, tags=held[first : first + _TAGS_AT_ONCE])
 
     def log_file(self, path: Path, directory: str) -> None:
         """Copy a file into the run's artifacts."""
@@ -110,18 +117,6 @@ def _experiment(client: MlflowClient, name: str, home: Path) -> str:
     return str(client.create_experiment(name, artifact_location=location))
 
 
-def metric_name(measurement: Measurement) -> str:
-    """A measurement's name and slice as MLflow allows them: ``tpr/sex/female``.
-
-    A character that MLflow refuses becomes its code point, so that no two groups share a name.
-    """
-    if measurement.slice == "overall":
-        return measurement.name
-    group = measurement.slice.replace("=", "/", 1)
-    allowed = "".join(c if c.isalnum() or c in "_-. /" else f"_{ord(c):x}_" for c in group)
-    return f"{measurement.name}/{allowed}"
-
-
 def _tags(process: ReleaseProcess) -> dict[str, str]:
     spec = process.spec
     return {
@@ -136,6 +131,11 @@ def _tags(process: ReleaseProcess) -> dict[str, str]:
         "assay.rows_root": str(process.dataset.manifest["root"]),
         "assay.code": spec.code,
         "assay.environment": spec.environment,
+        "assay.lock": spec.lock,
+        "assay.sbom": spec.sbom,
+        "assay.image": spec.image,
+        "assay.seed": str(process.policy.training.seed),
+        "assay.started": spec.started,
         "assay.actor": spec.actor,
         "assay.outcome": "running",
         "mlflow.user": spec.actor,

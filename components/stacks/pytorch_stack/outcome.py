@@ -1,13 +1,22 @@
-"""How a run ended, written into MLflow: what an auditor reads who opens nothing but MLflow."""
+"""How a run ended, written into MLflow: what an auditor reads who opens nothing but MLflow.
+
+Everything here is copied from the evidence, so that it may be written again at any time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
 
+from components.lineage.evidence import EvidenceRecord
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack import registry, run_handle
 from components.stacks.pytorch_stack.mlflow_store import TrackedRun
+from components.stacks.run_spec import utc_now
+
+_WAIVER_FIELDS = ("sha256", "reason", "expires", "signer", "cosigner")
 
 
 @contextmanager
@@ -21,7 +30,7 @@ def tracked(process: ReleaseProcess) -> Iterator[None]:
         if not ended and run_handle.is_saved(process):
             records = process.chain.records()
             after = f"after {records[-1].stage}" if records else "in the first stage"
-            _finish(process, "interrupted", "FAILED", f"broken off {after}")
+            _finish(process, "interrupted", f"broken off {after}", utc_now())
 
 
 def settle(process: ReleaseProcess, outcome: str) -> None:
@@ -30,21 +39,46 @@ def settle(process: ReleaseProcess, outcome: str) -> None:
     A closed gate is a finished run, tagged ``blocked``. The chain is closed first: a release that
     MLflow does not show yet can be told from the evidence, the reverse could not.
     """
-    _finish(process, outcome, "FINISHED", str(process.chain.records()[-1].body["reason"]))
+    closing = process.chain.records()[-1].body
+    _finish(process, outcome, str(closing["reason"]), str(closing["finished"]))
 
 
-def _finish(process: ReleaseProcess, outcome: str, status: str, reason: str) -> None:
-    run = TrackedRun.of(process)
-    stages = [r for r in process.chain.records() if "verdict" in r.body]
+def _finish(process: ReleaseProcess, outcome: str, reason: str, finished: str) -> None:
+    run, records = TrackedRun.of(process), process.chain.records()
+    stages = [r for r in records if "verdict" in r.body]
     last = stages[-1] if stages else None
     registry.settle(process, run, outcome)
     run.set_tags(
         {
+            **{k: v for record in stages for k, v in _stage_tags(record).items()},
             "assay.outcome": outcome,
             "assay.last_stage": last.stage if last else "none",
             "assay.verdict": last.body["verdict"]["status"] if last else "none",
             "assay.reason": reason,
-            "assay.evidence_head": last.digest if last else "none",
+            "assay.finished": finished,
+            **({"assay.evidence_head": records[-1].digest} if records else {}),
         }
     )
-    run.client.set_terminated(run.run_id, status)
+    # MLflow's own end of the run is the evidence's, or it would move each time this is written.
+    moment = int(datetime.fromisoformat(finished).timestamp() * 1000)
+    status = "FAILED" if outcome == "interrupted" else "FINISHED"
+    run.client.set_terminated(run.run_id, status, end_time=moment)
+
+
+def _stage_tags(record: EvidenceRecord) -> dict[str, str]:
+    """A stage's verdict, times, tools, and the digest of everything that it left behind."""
+    body, stage = record.body, f"assay.stage.{record.stage}"
+    tools = ", ".join(f"{name} {version}" for name, version in sorted(body["tools"].items()))
+    return {
+        stage: body["verdict"]["status"],
+        f"{stage}.reason": body["verdict"]["reason"],
+        f"{stage}.started": body["started"],
+        f"{stage}.finished": body["finished"],
+        f"{stage}.tools": tools,
+        **{f"assay.output.{record.stage}.{n}": o["sha256"] for n, o in body["outputs"].items()},
+        **_waiver_tags(body.get("waiver") or {}),
+    }
+
+
+def _waiver_tags(waiver: Mapping[str, Any]) -> dict[str, str]:
+    return {f"assay.waiver.{k}": str(waiver[k]) for k in _WAIVER_FIELDS if k in waiver}

@@ -15,9 +15,10 @@ from mlflow.types import Schema, TensorSpec
 
 from components.contract.errors import EvidenceError
 from components.lineage.digests import sha256_file
-from components.release.records import read_releases
+from components.release.records import Release, read_releases
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack.frameworks import versions
+from components.stacks.pytorch_stack.metric_names import shortened
 from components.stacks.pytorch_stack.mlflow_store import (
     TrackedRun,
     continues,
@@ -127,24 +128,37 @@ def pushed_version(run: TrackedRun) -> str | None:
 
 
 def settle(process: ReleaseProcess, run: TrackedRun, outcome: str) -> None:
-    """Tag the version that a run pushed, if it did; give it the alias if the run was released."""
+    """Tag the version that a run pushed, if it did; give it the alias if its release stands.
+
+    The release history says which one stands: settled again, an earlier run's version does not
+    take the alias back.
+    """
     name, version = registered_name(process.spec.dataset), pushed_version(run)
     if version is None:
         return
-    run.client.set_model_version_tag(name, version, "assay.outcome", outcome)
-    if outcome == RELEASED:
-        for key, value in _release_tags(process).items():
-            run.client.set_model_version_tag(name, version, key, value)
+    tags = {"assay.outcome": outcome}
+    known = read_releases(Path(process.spec.home), process.spec.dataset, process.spec.stack)
+    own = next((r for r in known if r.run == process.spec.run_id), None)
+    if outcome == RELEASED and own is not None:
+        tags |= _release_tags(own)
+    for key, value in tags.items():
+        run.client.set_model_version_tag(name, version, key, shortened(value))
+    if outcome == RELEASED and own is not None and own is known[-1]:
         run.client.set_registered_model_alias(name, CHAMPION, version)
 
 
-def _release_tags(process: ReleaseProcess) -> dict[str, str]:
-    """What the release history says of this run's release: number, kind, waiver if there is one."""
-    spec = process.spec
-    known = read_releases(Path(spec.home), spec.dataset, spec.stack)
-    own = next(r for r in known if r.run == spec.run_id)
-    tags = {"assay.release": str(own.number), "assay.kind": own.kind}
-    return {**tags, "assay.waiver": own.waiver} if own.waiver else tags
+def _release_tags(own: Release) -> dict[str, str]:
+    """What the release history says of a release; what it does not say has no tag."""
+    said = {
+        "assay.release": str(own.number),
+        "assay.kind": own.kind,
+        "assay.at": own.at.isoformat(timespec="microseconds"),
+        "assay.actor": own.actor,
+        "assay.reason": own.reason,
+        "assay.supersedes": str(own.supersedes or ""),
+        "assay.waiver": own.waiver,
+    }
+    return {key: value for key, value in said.items() if value}
 
 
 def _register(run: TrackedRun, name: str, source: str, model_id: str, tags: dict[str, str]) -> str:

@@ -12,7 +12,7 @@ from components.checks.measurement import Measurement, Status
 from components.checks.release import Scored, agreement, changes, release_measurements
 from components.checks.tallies import Groups
 from components.contract.policy import MISSING, Metric, Policy
-from components.stacks.pytorch_stack.mlflow_store import metric_name
+from components.stacks.pytorch_stack.metric_names import metric_name
 from components.stacks.pytorch_stack.release_measurements import EvaluationRows, measure
 from tests import clinic
 

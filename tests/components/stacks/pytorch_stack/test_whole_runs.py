@@ -21,7 +21,7 @@ from components.contract.features import model_inputs
 from components.lineage.digests import sha256_file
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack import model_stages, registry
-from components.stacks.pytorch_stack.mlflow_store import metric_name
+from components.stacks.pytorch_stack.metric_names import metric_name
 from components.stacks.pytorch_stack.onnx_scoring import OnnxScorer, feeds
 from components.stacks.pytorch_stack.tensors import read_rows, read_split
 from pipelines import pytorch_pipeline
@@ -162,7 +162,7 @@ def test_a_blocked_run_says_why_and_leaves_the_champion(
     assert run.data.tags["assay.last_stage"] == "release_gate"
     assert run.data.tags["assay.verdict"] == "FAIL"
     assert "0.99 required" in run.data.tags["assay.reason"]
-    assert run.data.tags["assay.evidence_head"] == blocked.chain.records()[-2].digest
+    assert run.data.tags["assay.evidence_head"] == blocked.chain.records()[-1].digest
     champion = store(blocked).get_model_version_by_alias(NAME, "champion")
     assert champion.tags["assay.run_id"] == released.spec.run_id
 

@@ -1,0 +1,67 @@
+"""Names of figures and long texts as MLflow can hold them, and how to read them back."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+
+from components.checks.measurement import Measurement
+from components.contract.policy import EVERYBODY, Change, Metric
+
+LONGEST_TAG = 5000
+_CUT = "…"
+_ESCAPED = re.compile(r"_([0-9a-f]+)_")
+_FIGURES = {
+    *map(str, Metric),
+    *(f"{change} change of {metric}" for change, metric in product(Change, Metric)),
+}
+
+
+def metric_name(measurement: Measurement) -> str:
+    """A measurement's name and slice as MLflow allows them: ``tpr/sex/female``.
+
+    A character that MLflow refuses becomes its code point, as ``_2a_``, and so does an underscore
+    that could be taken for one: no two groups share a name.
+    """
+    if measurement.slice == EVERYBODY.name:
+        return measurement.name
+    column, equals, value = measurement.slice.partition("=")
+    return "/".join([measurement.name, _escape(column), *([_escape(value)] if equals else [])])
+
+
+def figure_of(metric: str) -> tuple[str, str] | None:
+    """Name and slice of the figure that a metric holds; None where it holds none of a gate's."""
+    name, grouped, group = metric.partition("/")
+    if name not in _FIGURES:
+        return None
+    if not grouped:
+        return name, EVERYBODY.name
+    column, equals, value = group.partition("/")
+    return name, _unescape(column) + ("=" + _unescape(value) if equals else "")
+
+
+def _escape(text: str) -> str:
+    escaped = "".join(c if c.isalnum() or c in "_-. " else f"_{ord(c):x}_" for c in text)
+    if _unescape(escaped) == text:
+        return escaped
+    return "".join(c if c.isalnum() or c in "-. " else f"_{ord(c):x}_" for c in text)
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPED.sub(_character, text)
+
+
+def _character(found: re.Match[str]) -> str:
+    point = int(found[1], 16)
+    return chr(point) if point <= 0x10FFFF else found[0]
+
+
+def shortened(text: str) -> str:
+    """A text as a tag holds it: whole, or cut with an ellipsis at what every store can hold."""
+    return text if len(text) <= LONGEST_TAG else text[: LONGEST_TAG - 1] + _CUT
+
+
+def whole(text: str | None) -> str | None:
+    """A tag's text; None where it was cut, for then it is not what was said."""
+    cut = text is not None and len(text) == LONGEST_TAG and text.endswith(_CUT)
+    return None if cut else text
