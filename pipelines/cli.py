@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 from components.contract.errors import AssayError
 from pipelines.audit_cli import audit_app
+from pipelines.bundle_cli import bundle, import_, verify
 from pipelines.card_cli import card
 from pipelines.check_cli import check
 from pipelines.contract_cli import contract_app
@@ -40,6 +41,9 @@ app = typer.Typer(
 
 app.command()(check)
 app.command()(card)
+app.command()(bundle)
+app.command()(verify)
+app.command("import")(import_)
 app.command()(release)
 app.command()(releases)
 app.command()(recompute)
