@@ -58,7 +58,7 @@ def referee(folder: Path) -> Work:
     from components.contract.contract_loader import load_contract
     from components.contract.policy_loader import load_policy
     from components.datasets.canonical import Dataset
-    from components.stacks.judging import judge
+    from components.release.judging import judge
 
     def work() -> Measured:
         contract = load_contract(folder / CONTRACT)

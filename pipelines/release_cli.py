@@ -112,7 +112,7 @@ def recompute(
     as_json: JsonOption = False,
 ) -> None:
     """Judge a run's stored scores again, without its model; exit 0 if every figure is the same."""
-    from components.stacks.recomputation import recompute as again
+    from components.release.recomputation import recompute as again
     from pipelines.catalogue import run_directory
 
     found = again(run_directory(run, home))

@@ -20,3 +20,8 @@ class Stage(StrEnum):
 
 GATES = (Stage.DATA_GATE, Stage.RELEASE_GATE)
 """Stages whose native tools must give a verdict of their own."""
+
+PREDICTIONS = "predictions"
+CHAMPION_PREDICTIONS = "champion_predictions"
+"""Output of the release gate where a champion is compared with: its ``predictions`` of the same
+rows, by the model file that its release names."""

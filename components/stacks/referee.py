@@ -23,24 +23,27 @@ from components.contract.errors import EvidenceError, ProcessError
 from components.contract.features import model_inputs
 from components.contract.policy import Candidate, Policy
 from components.datasets.canonical import ROW_COLUMN, SPLITS, Dataset, rows_root
+from components.datasets.profiles import profile_nonce, profiles_of
 from components.decisions.log import write_decisions
 from components.lineage.commitments import artifact_nonce
 from components.lineage.digests import sha256_file, sha256_tree
 from components.lineage.durable import sync_file, write_atomically
 from components.lineage.evidence import EvidenceChain, EvidenceRecord
-from components.profile.compute import profile_files
-from components.profile.edges import quantile_edges
 from components.profile.profile import Profile
 from components.profile.stored import StoredProfile
+from components.release.judging import (
+    OVERTAKEN,
+    SKEW,
+    aligned_scores,
+    flags,
+    judge,
+    judge_again,
+    split_rows,
+)
 from components.release.records import Release, read_releases
-from components.stacks.judging import aligned_scores, flags, judge, judge_again, split_rows
 from components.stacks.kept_outputs import keep, kept
 from components.stacks.run_spec import RunSpec
 from components.stacks.stages import CHAMPION_PREDICTIONS, PREDICTIONS, Stage, StageResult
-
-_SKEW, _OVERTAKEN = "skew:", "champion"
-NOT_FROM_SCORES = (_SKEW, _OVERTAKEN)
-"""Beginnings of rules at the release gate that no stored score decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,27 +93,10 @@ class Referee:
 
     def statistics(self, _: StageResult) -> RefereeResult:
         """Exact profiles of the baseline spans, the current spans and of all rows."""
-        gate = self.policy.data_gate
-        baseline, current = self.dataset.sides(gate)
-        edges = quantile_edges(baseline, self.contract, gate.bins)
-        outputs = {}
-        for name, files in (
-            ("baseline", baseline),
-            ("current", current),
-            ("everything", self.dataset.files()),
-        ):
-            if not files:
-                continue
-            unparseable = self.dataset.manifest["unparseable"] if name == "everything" else {}
-            profile = profile_files(
-                files,
-                self.contract,
-                edges,
-                max_categories=gate.max_categories,
-                unparseable=unparseable,
-            )
+        gate, outputs = self.policy.data_gate, {}
+        for name, profile in profiles_of(self.dataset, self.contract, gate):
             path = self._artifacts / f"profile-{name}.json"
-            nonce = artifact_nonce(self.row_key, f"{self.dataset.version}:{name}")
+            nonce = profile_nonce(self.row_key, self.dataset, name)
             stored = StoredProfile.of(self.contract, gate, profile, nonce)
             write_atomically(path, stored.to_bytes())
             outputs[f"profile_{name}"] = path
@@ -238,8 +224,8 @@ class Referee:
         if [m.to_json() for m in judged.measurements] != before.body["measurements"]:
             raise EvidenceError("the stored scores give other figures than the gate recorded")
         found = [Finding.from_json(f) for f in before.body["referee"]["findings"]]
-        skew = [f for f in found if f.rule.startswith(_SKEW)]
-        late = [Finding(_OVERTAKEN, Status.INCONCLUSIVE, overtaken)] if overtaken else []
+        skew = [f for f in found if f.rule.startswith(SKEW)]
+        late = [Finding(OVERTAKEN, Status.INCONCLUSIVE, overtaken)] if overtaken else []
         verdict = conclude([*judged.findings, *skew, *late])
         outputs = {n: Path(shutil.copy(p, self._artifacts)) for n, p in stored.items()}
         return RefereeResult(outputs, verdict, judged.measurements)

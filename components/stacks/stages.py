@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.checks.measurement import Measurement, Verdict
-from components.contract.stages import GATES, Stage
+from components.contract.stages import CHAMPION_PREDICTIONS, GATES, PREDICTIONS, Stage
 
 __all__ = [
     "CHAMPION_PREDICTIONS",
@@ -23,11 +23,6 @@ __all__ = [
 
 CONTINUED = (Stage.RELEASE_GATE, Stage.PUSH, Stage.SCORE)
 """Stages of a run that releases what another run trained."""
-
-PREDICTIONS = "predictions"
-CHAMPION_PREDICTIONS = "champion_predictions"
-"""Output of the release gate where a champion is compared with: its ``predictions`` of the same
-rows, by the model file that its release names."""
 
 Facts = Mapping[str, str | int | bool | None]
 

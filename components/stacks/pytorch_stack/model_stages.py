@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 
 from components.contract.features import model_inputs
-from components.stacks.judging import split_rows
+from components.release.judging import split_rows
 from components.stacks.mitigation import group_columns, training_groups
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack import artifacts

@@ -10,14 +10,14 @@ import numpy as np
 from components.checks.measurement import Measurement, Verdict, conclude
 from components.checks.release import changes
 from components.release.card_masking import FEWEST_SHOWN
-from components.stacks.judging import split_rows
+from components.release.judging import split_rows
 from components.stacks.model_signing import verified_model
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack import artifacts, mlflow_evaluation, mlflow_limits
 from components.stacks.pytorch_stack.artifacts import native_path, save_json
 from components.stacks.pytorch_stack.frameworks import versions
-from components.stacks.pytorch_stack.mlflow_evaluation import CANDIDATE, CHAMPION
 from components.stacks.pytorch_stack.metric_names import metric_name
+from components.stacks.pytorch_stack.mlflow_evaluation import CANDIDATE, CHAMPION
 from components.stacks.pytorch_stack.mlflow_store import TrackedRun
 from components.stacks.pytorch_stack.native_metrics import Floats
 from components.stacks.pytorch_stack.onnx_export import MODEL_FILE

@@ -14,7 +14,7 @@ from components.checks.release import changes, slices_measured
 from components.contract.policy import MISSING
 from components.lineage.digests import canonical_json, sha256_tree
 from components.lineage.durable import write_atomically
-from components.stacks.judging import split_rows
+from components.release.judging import split_rows
 from components.stacks.process import ReleaseProcess
 from components.stacks.stages import CHAMPION_PREDICTIONS, PREDICTIONS, StageResult
 from components.stacks.tfx_stack.evaluation_config import CANDIDATE, CHAMPION, compile_evaluation

@@ -20,9 +20,9 @@ from components.contract.policy_loader import load_policy
 from components.contract.stages import Stage
 from components.lineage.digests import canonical_json
 from components.release.history import as_of, periods
+from components.release.recomputation import recompute
 from components.release.records import Release, read_releases, write_release
 from components.stacks.process import ReleaseProcess
-from components.stacks.recomputation import recompute
 from components.stacks.releasing import champion_run
 from components.stacks.run_spec import RunSpec
 from components.stacks.stages import CHAMPION_PREDICTIONS, StageResult
@@ -253,10 +253,11 @@ def test_a_run_is_what_its_records_say_and_not_what_its_files_say(tmp_path: Path
     spec["policy"] = hashlib.sha256((directory / "policy.yaml").read_bytes()).hexdigest()
     (directory / "run.json").write_bytes(canonical_json(spec))
     known = set((tmp_path / "runs").iterdir())
+    with pytest.raises(EvidenceError, match="is not the one the run was bound to"):
+        recompute(directory)
     for look in (
         lambda: ReleaseProcess.open(directory),
         lambda: prepare_release(directory, "a test"),
-        lambda: recompute(directory),
     ):
         with pytest.raises(EvidenceError, match="is not about what stage ingest recorded"):
             look()

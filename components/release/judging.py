@@ -19,10 +19,14 @@ from components.checks.tallies import Groups
 from components.contract.contract import Contract, Scalar
 from components.contract.errors import EvidenceError, ProcessError
 from components.contract.policy import Policy
+from components.contract.stages import CHAMPION_PREDICTIONS, PREDICTIONS
 from components.datasets.canonical import ROW_COLUMN, Dataset
 from components.lineage.digests import sha256_file
 from components.lineage.evidence import EvidenceRecord
-from components.stacks.stages import CHAMPION_PREDICTIONS, PREDICTIONS
+
+SKEW, OVERTAKEN = "skew:", "champion"
+NOT_FROM_SCORES = (SKEW, OVERTAKEN)
+"""Beginnings of rules at the release gate that no stored score decides."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from components.contract.contract import Contract
 from components.contract.errors import ProcessError
 from components.contract.policy import ChampionLimit, Change, Metric, Policy
 from components.datasets.canonical import ROW_COLUMN, Dataset, ingest
-from components.stacks.judging import Judged, aligned_scores, flags, judge, split_rows
+from components.release.judging import Judged, aligned_scores, flags, judge, split_rows
 from tests.clinic import csv_text, rows
 
 ROWS = pa.chunked_array([pa.array([bytes([i]) * 32 for i in ids], pa.binary(32))
