@@ -19,7 +19,7 @@ lineage_app = typer.Typer(
 _DEFAULT_HOME = Path(".assay")
 _STACKS = {"tfx": "mlmd", "pytorch": "mlflow"}
 _EVIDENCE = "evidence"
-_OPENLINEAGE, _PROV = "openlineage", "prov"
+_FORMATS = _OPENLINEAGE, _PROV = "openlineage", "prov"
 
 
 @lineage_app.callback()
@@ -49,10 +49,8 @@ def export(
     from components.audit.access_log import record_access
     from pipelines.files import require_target, write_new
 
-    if form not in (_OPENLINEAGE, _PROV):
-        raise InputError(
-            f"no format {form!r}", where="--format", expected=f"{_OPENLINEAGE} or {_PROV}"
-        )
+    if form not in _FORMATS:
+        raise InputError(f"no format {form!r}", where="--format", expected=" or ".join(_FORMATS))
     store = _store(source, stack, home)
     require_target(output)
     graph = _read(store, run, home)
@@ -114,7 +112,14 @@ def _content(graph: LineageGraph, source: str, form: str, home: Path) -> bytes:
     told = with_records(graph, home, bound) if source == _EVIDENCE else declared_only(graph, bound)
     candidates = {n.key: n.attributes.get("candidate") for n in graph.of_kind(NodeKind.RUN)}
     documents = {key: b.documents(candidates[key]) for key, b in bound.items()}
-    return openlineage_events(told, documents)
+    content = openlineage_events(told, documents)
+    if not content:
+        raise InputError(
+            "knows no time of any run or stage, and without one there is no event",
+            where=f"{source} of {home}",
+            expected=f"another store, or --format {_PROV}",
+        )
+    return content
 
 
 def _is_there(path: Path, content: bytes) -> bool:

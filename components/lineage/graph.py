@@ -190,7 +190,7 @@ class GraphBuilder:
         self._kinds: dict[str, NodeKind] = {}
         self._edges: set[Edge] = set()
 
-    def node(self, kind: NodeKind, key: str, **attributes: str | None) -> str:
+    def node(self, kind: NodeKind, key: str, /, **attributes: str | None) -> str:
         """Add a node, or what more is known of one; returns its id.
 
         What was said first stays. An attribute that is None or empty is not known.

@@ -94,7 +94,7 @@ class RunDatasets:
     def _score(self) -> dict[str, Any]:
         """Which columns a score is made out of, where contract and policy are known."""
         data = self._read()
-        if self.documents is None or len(data) != 1:
+        if self.documents is None or not self.documents.model_inputs or len(data) != 1:
             return {}
         lineage = facets.column_lineage(
             _SCORE, NAMESPACE, _dataset_name(data[0]), self.documents.model_inputs
@@ -118,9 +118,13 @@ class RunDatasets:
     def _content(self, node: Node) -> dict[str, Any]:
         found: dict[str, Any] = {"version": facets.version(node.key)}
         if node.kind == NodeKind.MODEL:
-            known = {k: node.attributes.get(k) for k in ("type", "seed")}
+            held = node.attributes
             found["assay_model"] = facets.AssayModelDatasetFacet(
-                node.key, **known, signature=self._signature(node), producer=PRODUCER
+                node.key,
+                type=held.get("type"),
+                seed=held.get("seed"),
+                signature=self._signature(node),
+                producer=PRODUCER,
             )
         return found
 
