@@ -24,6 +24,7 @@ from pipelines.keys_cli import keys_app
 from pipelines.lineage_cli import lineage_app
 from pipelines.options import HomeOption, JsonOption
 from pipelines.release_cli import recompute, release, releases
+from pipelines.reperform_cli import reperform
 from pipelines.waive_cli import waive
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ app.command("import")(import_)
 app.command()(release)
 app.command()(releases)
 app.command()(recompute)
+app.command()(reperform)
 app.command()(waive)
 app.add_typer(audit_app, name="audit")
 app.add_typer(contract_app, name="contract")

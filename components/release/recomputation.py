@@ -17,6 +17,8 @@ from components.lineage.evidence import EvidenceRecord
 from components.release.judging import NOT_FROM_SCORES, Judged, judge_again
 from components.release.run_evidence import read_evidence
 
+RELEASE_GATE = "release gate"
+
 
 class Outcome(StrEnum):
     """How what was recorded stands to what comes out now."""
@@ -40,7 +42,7 @@ class Recomputed:
     recorded: str
     computed: str
     outcome: Outcome
-    part: str = "release gate"
+    part: str = RELEASE_GATE
 
     @property
     def same(self) -> bool:
@@ -109,7 +111,12 @@ def compare_gate(gate: EvidenceRecord, judged: Judged, policy: Policy) -> list[R
 
 
 def compare_figures(
-    name: str, slice_: str, recorded: Figure, computed: Figure, policy: Policy
+    name: str,
+    slice_: str,
+    recorded: Figure,
+    computed: Figure,
+    policy: Policy,
+    part: str = RELEASE_GATE,
 ) -> Recomputed:
     """One figure then and now: equal to the last digit, or as far apart as the policy allows."""
     then, now = _text(recorded), _text(computed)
@@ -117,11 +124,11 @@ def compare_figures(
     if outcome is Outcome.DIFFERENT and recorded and computed:
         close = _close(recorded, computed, policy.release_gate.agreement)
         outcome = Outcome.CLOSE if close else Outcome.DIFFERENT
-    return Recomputed(name, slice_, then, now, outcome)
+    return Recomputed(name, slice_, then, now, outcome, part)
 
 
 def compare_texts(
-    name: str, slice_: str, recorded: str, computed: str, part: str = "release gate"
+    name: str, slice_: str, recorded: str, computed: str, part: str = RELEASE_GATE
 ) -> Recomputed:
     """A digest or a status then and now: equal, or not."""
     outcome = Outcome.EQUAL if recorded == computed else Outcome.DIFFERENT
