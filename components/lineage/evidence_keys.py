@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from components.contract.errors import InputError
 from components.lineage.durable import locked_directory, writable_directory
-from components.lineage.keys import load_private, load_public, new_key, public_bytes
+from components.lineage.keys import load_private, load_public, new_key, public_bytes, write_public
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -70,8 +70,11 @@ class HomeKeys:
         if private.exists() and self.trusted():
             return
         with locked_directory(writable_directory(self.directory)):
-            if private.exists():
+            if private.exists() and self.trusted():
                 return  # another process made it meanwhile
+            if private.exists():  # whoever made it was killed before its public half was written
+                write_public(private.with_suffix(".pub"), load_private(private))
+                return
             if self.trusted():
                 raise InputError(
                     "cannot be read (No such file or directory)",

@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,18 +78,40 @@ def new_key(directory: Path, name: str) -> KeyPair:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
     writable_directory(directory)
     pair = KeyPair(directory / f"{name}.key", directory / f"{name}.pub", public_bytes(key))
-    _write_new(pair.private, private, 0o600)
     try:
-        _write_new(pair.public, public, 0o644)
+        _write_new(pair.private, private, 0o600)
+        write_public(pair.public, key)
     except InputError:
-        pair.private.unlink()  # ours, made a moment ago: half a pair is no key
+        _take_back(pair.private, private)  # half a pair is no key
+        _take_back(pair.public, _public_pem(key))
         raise
     return pair
+
+
+def _take_back(path: Path, content: bytes) -> None:
+    """Remove a file that was made a moment ago, but not one that somebody else made meanwhile."""
+    with suppress(OSError):
+        if path.read_bytes() == content:
+            path.unlink()
+
+
+def write_public(path: Path, key: Ed25519PrivateKey) -> None:
+    """Write the public half of a private key, as ``NAME.pub``.
+
+    Raises:
+        InputError: the file is there already, or cannot be written.
+    """
+    _write_new(path, _public_pem(key), 0o644)
+
+
+def _public_pem(key: Ed25519PrivateKey) -> bytes:
+    from cryptography.hazmat.primitives import serialization
+
+    return key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
