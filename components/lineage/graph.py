@@ -131,8 +131,9 @@ class LineageGraph:
         self.nodes = dict(nodes)
         self.edges = tuple(sorted(set(edges)))
         for edge in self.edges:
-            if lost := {edge.source, edge.target} - self.nodes.keys():
-                raise EvidenceError(f"an edge leads to {min(lost)}, which is no node")
+            for end in (edge.source, edge.target):
+                if end not in self.nodes:
+                    raise EvidenceError(f"an edge leads to {end}, which is no node")
 
     def of_kind(self, kind: NodeKind) -> list[Node]:
         """All nodes of a kind, in id order."""
