@@ -185,7 +185,10 @@ def _add_stage(
         started=stage.started,
         finished=stage.finished,
         tools=stage.tools,
+        record=stage.record,
     )
+    for rule, status in stage.findings.items():
+        graph.note(node, f"finding:{rule}", status)
     for figure, value in stage.figures.items():
         graph.note(node, f"figure:{figure}", value)
     graph.edge(node, EdgeKind.PART_OF, f"run/{run.run}")
@@ -231,20 +234,19 @@ def _require_released(release: Release, found: Mapping[str, RunFacts]) -> None:
 
 def _add_release(graph: GraphBuilder, release: Release, run: RunFacts) -> None:
     push = run.stage(Stage.PUSH)
-    node = graph.node(NodeKind.RELEASE, _key(release))
-    held = {
-        "kind": release.kind,
-        "at": release.at.isoformat(timespec="microseconds"),
-        "actor": release.actor,
-        "reason": release.reason,
-        "run": release.run,
-        "model": release.model,
-        "supersedes": str(release.supersedes) if release.supersedes else "",
-        "waiver": release.waiver,
-        "version": push.facts.get("modelVersion", "") if push else "",
-    }
-    for attribute, value in held.items():
-        graph.note(node, attribute, value)
+    node = graph.node(
+        NodeKind.RELEASE,
+        _key(release),
+        kind=release.kind,
+        at=release.at.isoformat(timespec="microseconds"),
+        actor=release.actor,
+        reason=release.reason,
+        run=release.run,
+        model=release.model,
+        supersedes=str(release.supersedes) if release.supersedes else None,
+        waiver=release.waiver,
+        version=push.facts.get("modelVersion") if push else None,
+    )
     graph.edge(node, EdgeKind.GENERATED_BY, f"run/{release.run}")
     graph.edge(node, EdgeKind.DERIVED_FROM, f"model/{release.model}")
     graph.edge(node, EdgeKind.ASSOCIATED_WITH, graph.node(NodeKind.ACTOR, release.actor))

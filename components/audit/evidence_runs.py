@@ -17,19 +17,24 @@ from components.lineage.evidence import CLOSING_STAGE, EvidenceRecord, read_chai
 
 Keys = Mapping[str, bytes]
 
+_WORST_FIRST = ("FAIL", "INCONCLUSIVE", "PASS")
+
 _FEW = 64
 """So many runs are read sooner than other processes start."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageFacts:
-    """One stage's record without what no graph holds. ``outputs`` are name, file and SHA-256.
+    """One stage's record without what no graph holds. ``record`` is its digest.
 
-    ``figures`` are the gate's, by ``<name>@<slice>``: the native tools' own, so that a native store
-    can be held against them, and the referee's where the native tools gave none.
+    ``outputs`` are name, file, kind (``file`` or ``directory``) and SHA-256. ``findings`` has each
+    rule's status, the worse one where both sides judged. ``figures`` are the gate's, by
+    ``<name>@<slice>``: the native tools' own, so that a native store can be held against them, and
+    the referee's where the native tools gave none.
     """
 
     stage: str
+    record: str
     status: str
     reason: str
     started: str
@@ -37,6 +42,7 @@ class StageFacts:
     tools: str
     facts: Mapping[str, str]
     outputs: tuple[tuple[str, str, str, str], ...]
+    findings: Mapping[str, str]
     figures: Mapping[str, str]
     waiver: Mapping[str, str]
 
@@ -146,6 +152,7 @@ def _stage(record: EvidenceRecord) -> StageFacts:
     body = record.body
     return StageFacts(
         stage=record.stage,
+        record=record.digest,
         status=body["verdict"]["status"],
         reason=body["verdict"]["reason"],
         started=body["started"],
@@ -155,6 +162,7 @@ def _stage(record: EvidenceRecord) -> StageFacts:
         outputs=tuple(
             (name, o["name"], o["kind"], o["sha256"]) for name, o in body["outputs"].items()
         ),
+        findings=_findings(body),
         figures=_figures(body) if body["isGate"] else {},
         waiver={
             k: v
@@ -162,6 +170,15 @@ def _stage(record: EvidenceRecord) -> StageFacts:
             if k in ("sha256", "reason", "expires", "signer", "cosigner")
         },
     )
+
+
+def _findings(body: Mapping[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for side in ("native", "referee"):
+        for finding in (body[side] or {}).get("findings", ()):
+            rule, status = finding["rule"], finding["status"]
+            found[rule] = min(found.get(rule, status), status, key=_WORST_FIRST.index)
+    return found
 
 
 def _figures(body: Mapping[str, Any]) -> dict[str, str]:

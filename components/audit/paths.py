@@ -3,7 +3,7 @@
 ``wasGeneratedBy>run/wasPartOf<stage:train.tools`` reads: from here along ``wasGeneratedBy`` to a
 run, from there against ``wasPartOf`` to the stage ``train``, of that the tools. ``>`` goes the way
 of the edge, ``<`` against it. ``.outcome`` is an attribute of where one stands, ``.key`` the node's
-own key, ``.figure:tpr_difference@*`` every attribute that begins so.
+own key, ``.figure:tpr_difference@*`` and ``.finding:*`` every attribute that begins so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from components.contract.stages import Stage
 from components.lineage.graph import EdgeKind, Node, NodeKind
 
 KEY = "key"
-FIGURE = "figure:"
+FIGURE, FINDING = "figure:", "finding:"
 
 ATTRIBUTES: dict[NodeKind, frozenset[str]] = {
     NodeKind.DATASET: frozenset({"name", "rows_root", "rows"}),
@@ -28,7 +28,9 @@ ATTRIBUTES: dict[NodeKind, frozenset[str]] = {
         ("stack", "candidate", "dataset", "actor", "started", "finished", "outcome", "reason")
         + ("head", "continues", "seed", "native_id")
     ),
-    NodeKind.STAGE: frozenset({"status", "reason", "started", "finished", "tools", "native_id"}),
+    NodeKind.STAGE: frozenset(
+        ("status", "reason", "started", "finished", "tools", "native_id", "record")
+    ),
     NodeKind.ARTIFACT: frozenset({"name", "type", "location"}),
     NodeKind.MODEL: frozenset({"name", "type", "location", "seed"}),
     NodeKind.RELEASE: frozenset(
@@ -87,7 +89,7 @@ def parse_path(text: str, start: NodeKind, where: str) -> Path:
         raise InputError(f"{text!r} names no attribute", where=where, expected="steps.attribute")
     steps = tuple(_step(part, where) for part in walk.split("/")) if walk else ()
     kind = steps[-1].kind if steps else start
-    if attribute.startswith(FIGURE) and kind is NodeKind.STAGE:
+    if attribute.startswith((FIGURE, FINDING)) and kind is NodeKind.STAGE:
         many = attribute.endswith("*")
         return Path(steps, attribute.removesuffix("*"), many)
     require_attribute(kind, attribute, where)
