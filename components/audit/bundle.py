@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from components.audit.bundle_documents import SBOM
 from components.audit.bundle_format import (
@@ -177,7 +176,7 @@ def _report_entries(reports: Sequence[Path]) -> Mapping[str, Source]:
     return found
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:

@@ -56,7 +56,7 @@ def _path(found: BundledRun, name: str) -> str:
 
 def _check_digests(found: BundledRun, parsed: Mapping[str, bytes]) -> None:
     """Each document is there if a record names it, and only then; none is left over."""
-    wanted = {}
+    wanted: dict[str, str] = {}
     for run, records in found.runs.items():
         inputs = next(iter(records.values())).body["inputs"]
         if run == found.run:

@@ -78,7 +78,9 @@ def _read_end(view: memoryview) -> tuple[int, int, int]:
     if size < 0 or bytes(view[size : size + 4]) != _END:
         if bytes(view[:4]) == _LOCAL and _END in bytes(view[-65_600:]):
             raise TamperedError(_ARCHIVE, "bytes follow its end")
-        raise InputError("no whole zip file", where="the bundle", expected="`assay bundle` made it")
+        raise InputError(
+            "no whole zip file", where="the bundle", expected="all of an evidence bundle"
+        )
     if len(view) > MAX_BUNDLE:
         raise TamperedError(_ARCHIVE, f"it has more than {MAX_BUNDLE:,} bytes")
     disk, first, here, count, length, begin, comment = _END_REST.unpack(view[size + 4 :])

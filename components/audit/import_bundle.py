@@ -1,8 +1,8 @@
 """Bringing a bundle's run into another home, for runs made where no server can be reached.
 
 What comes in is verified first. A run's directory appears whole, under its own name, or not at
-all; one that is there must hold the same. The release history comes along: as far as the home has one
-of its own, it must be the same, for a history has one line and no forks. A crash in between is
+all; one that is there must hold the same. The release history comes along: as far as the home has
+one of its own, it must be the same, for a history has one line and no forks. A crash in between is
 made up for by importing again.
 """
 
