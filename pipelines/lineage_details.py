@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from components.checks.measurement import Finding, Measurement, Status
 from components.contract.contract import Contract
@@ -56,6 +55,8 @@ def bound_documents(graph: LineageGraph, home: Path) -> dict[str, Bound]:
     found: dict[str, Bound] = {}
     read: dict[tuple[str, str], Bound] = {}
     for run in graph.of_kind(NodeKind.RUN):
+        if Path(run.key).name != run.key:
+            continue  # a native store can be made to name a run like a path
         paths = [home / "runs" / run.key / name for name in ("contract.yaml", "policy.yaml")]
         contract = _bound_digest(graph, run, paths[0], NodeKind.CONTRACT)
         policy = _bound_digest(graph, run, paths[1], NodeKind.POLICY)
@@ -95,8 +96,8 @@ def with_records(graph: LineageGraph, home: Path, bound: Mapping[str, Bound]) ->
         records = chain_of(home / "runs" / run.key).records()
         own = [r for r in records if f"{NodeKind.STAGE}/{run.key}/{r.stage}" in nodes]
         try:
-            measured = [m for r in own for m in _measurements(r)]
-            masking = Masking.of(bound[run.key].contract, measured)
+            measured = {(m.name, m.slice): m for r in own for m, _ in _measured(r)}
+            masking = Masking.of(bound[run.key].contract, measured.values())
             for record in own:
                 node = nodes[f"{NodeKind.STAGE}/{run.key}/{record.stage}"]
                 nodes[node.id] = _detailed(node, record, masking)
@@ -108,35 +109,43 @@ def with_records(graph: LineageGraph, home: Path, bound: Mapping[str, Bound]) ->
 def _detailed(node: Node, record: EvidenceRecord, masking: Masking) -> Node:
     found = {k: v for k, v in node.attributes.items() if not k.startswith((_FINDING, _FIGURE))}
     found["record"] = record.digest
-    for rule, status in _statuses(record).items():
-        found.setdefault(f"{_FINDING}{masking.text(rule)}", str(status))
+    for rule, status in _statuses(record, masking).items():
+        found[f"{_FINDING}{rule}"] = str(status)
     if record.body["isGate"]:
-        texts = {(m["name"], m["slice"]): m["value"] for m in _documents(record)}
-        for m in _measurements(record):
-            value = texts[m.name, m.slice]
-            if value is not None and not is_small(m.n) and m.slice not in masking.aliases:
-                found.setdefault(f"{_FIGURE}{m.name}@{m.slice}", value)
+        for name, value in _figures(record, masking).items():
+            found[f"{_FIGURE}{name}"] = value
     return replace(node, attributes=found)
 
 
-def _statuses(record: EvidenceRecord) -> dict[str, Status]:
+def _statuses(record: EvidenceRecord, masking: Masking) -> dict[str, Status]:
     """Each rule's status, the worst where both sides or several groups speak of it."""
     found: dict[str, Status] = {}
     for side in ("native", "referee"):
         for document in (record.body[side] or {}).get("findings", ()):
             finding = Finding.from_json(document)
-            before = found.get(finding.rule, Status.PASS)
-            found[finding.rule] = min(before, finding.status, key=_WORST.index)
+            rule = masking.text(finding.rule)
+            before = found.get(rule, Status.PASS)
+            found[rule] = min(before, finding.status, key=_WORST.index)
     return found
 
 
-def _documents(record: EvidenceRecord) -> list[dict[str, Any]]:
-    """The referee's figures and the native tools', which stand where both speak."""
-    return [*record.body.get("measurements", ()), *record.body.get("nativeMeasurements", ())]
+def _figures(record: EvidenceRecord, masking: Masking) -> dict[str, str]:
+    """Figures by ``<name>@<slice>``, the native tools' where both sides have one.
+
+    One that rests on 1 to 10 people by either side's count is not among them.
+    """
+    few = {(m.name, m.slice) for m, _ in _measured(record) if is_small(m.n)}
+    return {
+        f"{m.name}@{m.slice}": value
+        for m, value in _measured(record)
+        if value is not None and (m.name, m.slice) not in few and m.slice not in masking.aliases
+    }
 
 
-def _measurements(record: EvidenceRecord) -> list[Measurement]:
-    return [Measurement.from_json(d) for d in reversed(_documents(record))]
+def _measured(record: EvidenceRecord) -> list[tuple[Measurement, str | None]]:
+    """The referee's and then the native tools' figures, each with its value as it is written."""
+    documents = [*record.body["measurements"], *record.body["nativeMeasurements"]]
+    return [(Measurement.from_json(d), d["value"]) for d in documents]
 
 
 def declared_only(graph: LineageGraph, bound: Mapping[str, Bound]) -> LineageGraph:
