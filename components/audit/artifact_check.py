@@ -12,13 +12,14 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from components.audit.differences import Difference, Kind
 from components.audit.evidence_runs import RunFacts, StageFacts
 from components.contract.errors import EvidenceError
 from components.lineage.digests import parse_canonical, sha256_file, sha256_tree
+from components.lineage.graph import Entries
 
 _MODELS = ("model", "serving_model")
 _ROOTS = ("artifacts", "native")
@@ -117,6 +118,37 @@ def _digest(path: Path) -> str:
         return f"unreadable ({error.strerror})"
     except EvidenceError:
         return "unreadable (empty, or a symbolic link)"
+
+
+def check_stored(home: Path, run: RunFacts, held: Entries) -> FileCheck:
+    """Copies of a run's outputs in folders of the home's ``stores``, as the registry's model.
+
+    Args:
+        home: where they lie.
+        run: what the run recorded as left behind.
+        held: what the native store held of it, as signed: folders that it names are the run's.
+    """
+    recorded: dict[str, set[str]] = defaultdict(set)
+    for stage in run.stages:
+        for _, name, _, digest in stage.outputs:
+            recorded[name].add(digest)
+    checked, found = 0, []
+    for folder in _stored_folders(held):
+        for path in sorted((home / folder).rglob("*")):
+            if path.name in recorded and path.is_file():
+                checked, now = checked + 1, _digest(path)
+                if now not in (known := recorded[path.name]):
+                    where, old = path.relative_to(home).as_posix(), ", ".join(sorted(known))
+                    found.append(Difference(Kind.FILE, run.run, where, old, now))
+    return FileCheck(checked, 0, tuple(found))
+
+
+def _stored_folders(held: Entries) -> list[str]:
+    """Folders of ``stores`` that a run's entries name; not one that another of them lies in."""
+    named = {v.rpartition("/stores/")[2] for v in held.values() if "/stores/" in v}
+    folders = {PurePosixPath("stores", n) for n in named if ".." not in PurePosixPath(n).parts}
+    around = {parent for folder in folders for parent in folder.parents}
+    return sorted(str(folder) for folder in folders - around)
 
 
 def check_bound_files(home: Path, run: str, bound: Mapping[str, str]) -> FileCheck:

@@ -6,7 +6,7 @@ is named, and the rest is compared all the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from components.audit.artifact_check import (
     check_bound_files,
     check_datasets,
     check_outputs,
+    check_stored,
 )
 from components.audit.differences import Difference, Kind
 from components.audit.evidence_runs import RunFacts, read_run, read_runs
@@ -94,19 +95,20 @@ def check_stack(home: Path, stack: str, store: LineageStore, run: str | None = N
     else:
         entries, queries = sum(map(len, native.entries.values())), native.queries
         found += compare(evidence, native, receipts)
-    files = _check_files(home, evidence)
+    files = _check_files(home, evidence, receipts)
     found += files.differences
     return StackCheck(
         stack, store.name, tuple(evidence.runs), entries, queries, files, tuple(found)
     )
 
 
-def _check_files(home: Path, evidence: Evidence) -> FileCheck:
+def _check_files(home: Path, evidence: Evidence, receipts: Mapping[str, Entries]) -> FileCheck:
     total = check_datasets(home, evidence.runs.values())
     for name, run in evidence.runs.items():
         bound = {_SBOM: run.inputs["sbom"]} if run.inputs["sbom"] != _NONE else {}
         total += check_bound_files(home, name, bound)
         total += check_outputs(home, run)
+        total += check_stored(home, run, receipts.get(name, {}))
     return total
 
 
