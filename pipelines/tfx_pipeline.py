@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.stacks.model_signing import beside
 from components.stacks.process import ReleaseProcess
 from components.stacks.stages import Stage
 from pipelines.tfx_release_pipeline import (
@@ -179,6 +178,7 @@ def run(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) -> None:
         from components.stacks.tfx_stack import local_run, native_records
 
         local_run.write_schemas(process)
+        native_records.begin_run(process)
         try:
             local_run.run_locally(build_pipeline(process, beam_args=beam_args), process)
         finally:
@@ -206,6 +206,7 @@ def release(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) -> None:
         from components.stacks.tfx_stack import local_run, native_records
 
         pipeline = build_release_pipeline(process, beam_args=beam_args)
+        native_records.begin_run(process)
         try:
             local_run.run_locally(pipeline, process)
         finally:
@@ -213,12 +214,19 @@ def release(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) -> None:
 
 
 def settle(process: ReleaseProcess, outcome: str) -> None:
-    """Take what a run pushed out of the serving directory again, unless the run was released."""
+    """Bring MLMD and the serving directory into line with a closed run.
+
+    What it pushed is taken out of the serving directory again, unless the run was released. MLMD
+    is told how the run ended, and a receipt signs what MLMD holds of it. A run that never came to
+    MLMD has nothing to settle there, and its receipt says that. Done twice it comes to the same.
+    """
     pushed = next((r for r in process.chain.records() if r.stage == Stage.PUSH), None)
-    if outcome == "released" or pushed is None:
-        return
-    location = Path(process.spec.home) / str(pushed.body["facts"]["location"])
-    withdrawn = process.spec.directory / "native" / "withdrawn"
-    for path, target in ((location, withdrawn), (beside(location), beside(withdrawn))):
-        if path.exists():
-            shutil.move(path, target)
+    if outcome != "released" and pushed is not None:
+        location = Path(process.spec.home) / str(pushed.body["facts"]["location"])
+        if location.exists():
+            shutil.move(location, process.spec.directory / "native" / "withdrawn")
+    from components.stacks.tfx_stack import mlmd_store, native_receipt, native_records
+
+    if mlmd_store.is_there(Path(process.spec.home)):
+        native_records.stamp_run(process)
+    native_receipt.write(process)

@@ -1,0 +1,31 @@
+"""The receipt of what MLMD holds of a run once it is over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.lineage.commitments import artifact_nonce, load_or_create_row_key
+from components.lineage.receipts import RECEIPT, write_receipt
+from components.stacks.process import ReleaseProcess, row_key_path
+from components.stacks.tfx_stack.mlmd_lineage import MlmdLineage
+from components.stacks.tfx_stack.mlmd_rows import RunEntries, read_rows
+from components.stacks.tfx_stack.mlmd_store import is_there
+
+
+def write(process: ReleaseProcess) -> None:
+    """Sign what MLMD holds of a closed run; nothing, if the run never came to MLMD.
+
+    A receipt that is there stays: what MLMD holds today may have been changed since, and must not
+    be signed as what it held then.
+
+    Raises:
+        InputError: the store cannot be used.
+    """
+    directory, run_id = process.spec.directory, process.spec.run_id
+    if (directory / RECEIPT).exists():
+        return
+    home = Path(process.spec.home)
+    nonce = artifact_nonce(load_or_create_row_key(row_key_path(home)), f"{run_id}:native-entries")
+    entries = RunEntries(read_rows(home, [run_id])).get(run_id, {}) if is_there(home) else {}
+    head = process.chain.records()[-1].digest
+    write_receipt(directory, head, MlmdLineage.name, entries, nonce, process.chain.keys)
