@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 
 import pytest
 
@@ -146,3 +147,108 @@ def test_lists_that_look_alike_have_other_roots() -> None:
         [b"\x01" + leaf_hash(a) + leaf_hash(b)],
     ]
     assert len({root(leaves) for leaves in alike}) == len(alike)
+
+
+def _levels(leaves: list[bytes]) -> list[list[bytes]]:
+    """All hashes of a tree, leaves first: every path of it can be read off."""
+    levels = [[leaf_hash(leaf) for leaf in leaves]]
+    while len(levels[-1]) > 1:
+        level = levels[-1]
+        above = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+        levels.append(above + level[len(level) - len(level) % 2 :])
+    return levels
+
+
+def _path(levels: list[list[bytes]], index: int) -> list[bytes]:
+    path = []
+    for level in levels[:-1]:
+        if (index ^ 1) < len(level):
+            path.append(level[index ^ 1])
+        index //= 2
+    return path
+
+
+def _flipped(raw: bytes, chance: random.Random) -> bytes:
+    place = chance.randrange(len(raw) * 8)
+    return (int.from_bytes(raw, "big") ^ 1 << place).to_bytes(len(raw), "big")
+
+
+def _forged(
+    leaves: list[bytes], index: int, path: list[bytes], top: bytes, chance: random.Random
+) -> list[tuple[bytes, int, int, list[bytes], bytes]]:
+    """Claims about one leaf that are not so: each differs from the truth in one way."""
+    leaf, size = leaves[index], len(leaves)
+    claims = [
+        (_flipped(leaf, chance), index, size, path, top),
+        (leaf + b"\x00", index, size, path, top),
+        (leaf, index, size, path, _flipped(top, chance)),
+        (leaf, index, size, [*path, chance.randbytes(32)], top),
+        (leaf, index, size, [*path, top], top),
+        (leaf, size, size, path, top),
+        (leaf, ~index, size, path, top),
+        (leaf, index, index, path, top),
+        (leaf, index, size * 2 + 1, path, top),
+        (leaf, index + size, size * 2 + 1, path, top),
+    ]
+    if path:
+        place = chance.randrange(len(path))
+        changed = [*path[:place], _flipped(path[place], chance), *path[place + 1 :]]
+        other = chance.choice([i for i in range(size) if i != index])
+        claims += [
+            (leaf, index, size, changed, top),
+            (leaf, index, size, path[:-1], top),
+            (leaf, index, size, path[1:], top),
+            (leaf, index, size, [*path[:place], path[place][:31], *path[place + 1 :]], top),
+            (leaf, other, size, path, top),
+            (leaves[other], index, size, path, top),
+        ]
+    if len(path) > 1:
+        claims.append((leaf, index, size, [*path[1:], path[0]], top))
+    return claims
+
+
+def test_half_a_million_claims_about_trees_of_every_size_up_to_256() -> None:
+    chance, checked = random.Random(6962), 0
+    for size in range(257):
+        leaves = _leaves(size)
+        levels = _levels(leaves)
+        top = root(leaves)
+        assert top == (levels[-1][0] if size else EMPTY_ROOT)
+        for index, leaf in enumerate(leaves):
+            path = _path(levels, index)
+            assert verify_inclusion(leaf, index, size, path, top)
+            forged = _forged(leaves, index, path, top, chance)
+            assert not [claim for claim in forged if verify_inclusion(*claim)]
+            checked += 1 + len(forged)
+        if size:
+            place = chance.randrange(size)
+            assert inclusion_proof(leaves, place) == _path(levels, place)
+    print(f"{checked:,} claims")
+    assert checked >= 500_000
+
+
+def test_a_list_that_differs_in_any_leaf_has_another_root() -> None:
+    chance = random.Random(6962)
+    for size in range(1, 257):
+        leaves = _leaves(size)
+        i, j = chance.randrange(size), chance.randrange(size)
+        lists = {
+            "flipped": [*leaves[:i], _flipped(leaves[i], chance), *leaves[i + 1 :]],
+            "dropped": leaves[:i] + leaves[i + 1 :],
+            "cut": leaves[:-1],
+            "doubled": [*leaves[:i], leaves[i], *leaves[i:]],
+            "last again": [*leaves, leaves[-1]],
+            "added": [*leaves[:i], b"", *leaves[i:]],
+            "reversed": leaves[::-1] if size > 1 else [],
+            "hashes as leaves": [leaf_hash(leaf) for leaf in leaves],
+            "pairs as leaves": [b"".join(map(leaf_hash, leaves[k : k + 2]))
+                                for k in range(0, size, 2)],
+        }  # fmt: skip
+        if i != j:
+            swapped = list(leaves)
+            swapped[i], swapped[j] = leaves[j], leaves[i]
+            lists["swapped"] = swapped
+        roots = {root(leaves), *map(root, lists.values())}
+        # At the very end two of the changes come to the same list.
+        expected = {tuple(found) for found in [leaves, *lists.values()]}
+        assert len(roots) == len(expected) >= 6
