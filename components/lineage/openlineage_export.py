@@ -52,10 +52,9 @@ def openlineage_events(graph: LineageGraph, documents: Mapping[str, RunDocuments
     Raises:
         EvidenceError: a time in the graph is none.
     """
-    events: list[RunEvent] = []
-    for run in graph.of_kind(NodeKind.RUN):
-        events += _RunEvents(graph, run, documents.get(run.key)).all()
-    return b"".join(Serde.to_json(event).encode() + b"\n" for event in events)
+    runs = (_RunEvents(graph, run, documents.get(run.key)) for run in graph.of_kind(NodeKind.RUN))
+    lines = (Serde.to_json(event, separators=(",", ":")) for run in runs for event in run.all())
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def run_uuid(run: str, stage: str = "") -> str:

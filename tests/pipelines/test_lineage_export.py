@@ -118,6 +118,11 @@ def test_records_findings_figures_and_columns_are_those_of_the_run(
     figures = ends["release_gate"]["run"]["facets"]["assay_figures"]["figures"]
     assert len(figures) == len(recorded) > 20
     assert all(recorded[f["name"], f["slice"]] == f["value"] for f in figures)
+    models = [d for d in ends["train"]["outputs"] if d["name"] == "insurer.tfx.model"]
+    trained = records["train"].body["outputs"]
+    assert [m["facets"]["assay_model"]["sha256"] for m in models] == [trained["model"]["sha256"]]
+    signature = models[0]["facets"]["assay_model"]["signature"]
+    assert signature == trained["model_signature"]["sha256"]
     (scores,) = [d for d in ends["score"]["outputs"] if d["name"].endswith(".score.predictions")]
     inputs = scores["facets"]["columnLineage"]["fields"]["score"]["inputFields"]
     assert [i["field"] for i in inputs] == ["burden", "visits", "region"]
@@ -147,6 +152,24 @@ def test_no_value_out_of_the_data_is_handed_out(home: Path, tmp_path: Path) -> N
     assert len(figures) > 20
     assert not few & figures
     assert any("(rare group 1)" in test["name"] for test in closed["test"]["tests"])
+
+
+def test_a_release_that_a_waiver_excused_says_so(tmp_path: Path) -> None:
+    cards = Cards(tmp_path)
+    closed = cards.run(seeded.biased)
+    waiver = cards.waive(closed, "a pilot of a week")
+    again = cards.again(closed, seeded.biased)
+    done = export("--from", "evidence", "--home", tmp_path, "-o", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = [e for e in events_in(tmp_path / "out") if e["eventType"] != "START"]
+    gates = [e for e in found if e["job"]["name"].endswith(".release_gate")]
+    assert [e["eventType"] for e in gates] == ["FAIL", "FAIL"]
+    excused = [e["run"]["facets"]["assay_verdict"].get("waiver") for e in gates]
+    assert excused == [None, waiver.sha256]
+    end = found[-1]["run"]["facets"]
+    assert (found[-1]["eventType"], end["assay_release"]["kind"]) == ("COMPLETE", "waived")
+    assert end["assay_run"]["runId"] == again.spec.run_id
+    assert end["assay_run"]["continues"] == closed.spec.run_id
 
 
 def test_prov_reads_back_and_the_same_lineage_is_the_same_bytes(home: Path, tmp_path: Path) -> None:
