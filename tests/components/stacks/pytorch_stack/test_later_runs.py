@@ -12,10 +12,20 @@ import pytest
 
 from components.contract.errors import EvidenceError
 from components.lineage.keys import KeyPair, new_key, public_text
+from components.lineage.model_signature import ModelSignatureError
 from components.release.waiver_requests import Asked, request_waiver
 from components.release.waiver_terms import Waiver
+from components.stacks.model_signing import signature_file
 from components.stacks.process import ReleaseProcess
-from components.stacks.pytorch_stack import frameworks, model_stages, release_stage
+from components.stacks.pytorch_stack import (
+    frameworks,
+    model_stages,
+    onnx_scoring,
+    registry,
+    release_stage,
+    serving_stages,
+)
+from components.stacks.pytorch_stack.tensors import read_rows
 from pipelines import pytorch_pipeline
 from tests import clinic
 from tests.components.stacks.pytorch_stack.conftest import lenient
@@ -258,13 +268,68 @@ def test_another_file_than_the_champions_is_not_scored(make_process, home: Path,
     content = model.read_bytes()
     try:
         model.write_bytes(content + b"\x00")
-        with pytest.raises(EvidenceError, match="is not the model that was recorded"):
+        with pytest.raises(EvidenceError, match="is not the model that was signed"):
             release_stage._champion(process)
         model.unlink()
         with pytest.raises(EvidenceError, match="is not there"):
             release_stage._champion(process)
     finally:
         model.write_bytes(content)
+
+
+@pytest.fixture
+def unparsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No framework may parse a model."""
+
+    def parse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a framework parsed a model")
+
+    monkeypatch.setattr(onnx_scoring.onnxruntime, "InferenceSession", parse)
+    monkeypatch.setattr(registry.onnx, "load", parse)
+
+
+def test_without_its_signature_no_model_is_parsed(
+    make_process, home: Path, first, back, unparsed
+) -> None:
+    signature = signature_file(first.spec)
+    content = signature.read_bytes()
+    challenger = make_process("fair", against_the_champion, home)
+    assert challenger.champion_run.spec.run_id == back.spec.run_id
+    signature.unlink()
+    try:
+        for look in (
+            lambda: release_stage._candidate(first, read_rows(first, "evaluation")),
+            lambda: release_stage._champion(challenger),
+            lambda: serving_stages.push(back),
+            lambda: serving_stages.score(first),
+            lambda: serving_stages.score(back),
+        ):
+            with pytest.raises(ModelSignatureError, match="has no signature"):
+                look()
+    finally:
+        signature.write_bytes(content)
+
+
+def test_one_changed_byte_in_the_registry_is_not_parsed(home: Path, first, back, unparsed) -> None:
+    held = {p: p.read_bytes() for p in (home / "stores" / "mlartifacts").rglob("model.onnx")}
+    try:
+        for path, content in held.items():
+            at = len(content) // 2
+            path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        for process in (first, back):
+            with pytest.raises(ModelSignatureError, match="is not the model that was signed"):
+                serving_stages.score(process)
+    finally:
+        for path, content in held.items():
+            path.write_bytes(content)
+
+
+def test_the_signature_goes_into_the_store_with_the_model(home: Path, first, back) -> None:
+    for process in (first, back):
+        run = mlflow_run(process).info.run_id
+        (kept,) = store(process).list_artifacts(run, "model_signature")
+        copy = Path(store(process).download_artifacts(run, kept.path))
+        assert copy.read_bytes() == signature_file(first.spec).read_bytes()
 
 
 def test_a_way_back_is_a_version_of_its_own_and_the_champion(first, back) -> None:
