@@ -11,7 +11,8 @@ import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from components.audit.evidence_runs import RunFacts, StageFacts, read_runs
+from components.audit.evidence_graph import add_release, add_run, release_key
+from components.audit.evidence_runs import RunFacts, read_runs
 from components.audit.evidence_waivers import read_waivers
 from components.contract.errors import EvidenceError, InputError
 from components.contract.stages import Stage
@@ -19,9 +20,6 @@ from components.lineage.digests import parse_canonical
 from components.lineage.evidence_keys import HomeKeys
 from components.lineage.graph import EdgeKind, GraphBuilder, NodeKind, StoreReading
 from components.release.records import Release, histories, read_releases
-
-_MODELS = ("model", "serving_model")
-_MODEL_USERS = (Stage.RELEASE_GATE, Stage.PUSH, Stage.SCORE)
 
 
 class EvidenceLineage:
@@ -47,7 +45,7 @@ class EvidenceLineage:
         files = sum(r.files for r in found.values())
         for run in found.values():
             self._require_origin(run, found, whole=runs is None)
-            _add_run(graph, run)
+            add_run(graph, run)
         for run in found.values():
             if run.continued and run.continued[0] in found:
                 graph.edge(f"run/{run.run}", EdgeKind.INFORMED_BY, f"run/{run.continued[0]}")
@@ -64,7 +62,7 @@ class EvidenceLineage:
             )
         if runs is not None:
             for name in sorted(runs):
-                if Path(name).name != name or not (folder / name).is_dir():
+                if Path(name).name != name or name == ".." or not (folder / name).is_dir():
                     raise InputError(f"no run {name!r}", where=str(folder), expected="a run's id")
             return [folder / name for name in sorted(set(runs))]
         # The id says the stack, and the records, which are believed, must say the same.
@@ -90,19 +88,25 @@ class EvidenceLineage:
         for dataset, stack in histories(self.home):
             if self.stack not in (None, stack):
                 continue
-            known: list[Release] = read_releases(self.home, dataset, stack)
+            known = self._releases(dataset, stack)
             read += len(known)
             shown = [r for r in known if whole or r.run in found]
             for release in shown:
                 _require_released(release, found)
-                _add_release(graph, release, found[release.run])
-            names = {r.number: _key(r) for r in shown}
+                add_release(graph, release, found[release.run])
+            names = {r.number: release_key(r) for r in shown}
             for release in shown:
                 if before := names.get(release.supersedes):
                     graph.edge(
-                        f"release/{_key(release)}", EdgeKind.INFORMED_BY, f"release/{before}"
+                        f"release/{release_key(release)}", EdgeKind.INFORMED_BY, f"release/{before}"
                     )
         return read
+
+    def _releases(self, dataset: str, stack: str) -> list[Release]:
+        try:
+            return read_releases(self.home, dataset, stack)
+        except EvidenceError as error:
+            raise type(error)(f"releases/{dataset}/{stack}: {error}") from error
 
     def _add_waivers(self, graph: GraphBuilder, found: Mapping[str, RunFacts], whole: bool) -> int:
         waivers, read = read_waivers(self.home, self.stack, found, whole=whole)
@@ -134,92 +138,6 @@ class EvidenceLineage:
         return read
 
 
-def _add_run(graph: GraphBuilder, run: RunFacts) -> None:
-    inputs = run.inputs
-    push = run.stage(Stage.PUSH)
-    node = graph.node(
-        NodeKind.RUN,
-        run.run,
-        stack=run.stack,
-        candidate=run.candidate,
-        dataset=inputs["dataset"],
-        actor=run.actor,
-        started=run.stages[0].started if run.stages else None,
-        finished=run.finished,
-        outcome=run.outcome,
-        reason=run.reason,
-        head=run.head,
-        continues=run.continued[0] if run.continued else None,
-        seed=inputs["seed"],
-        native_id=next((s.facts["mlflowRun"] for s in run.stages if "mlflowRun" in s.facts), None),
-    )
-    data = graph.node(
-        NodeKind.DATASET,
-        inputs["datasetVersion"],
-        name=inputs["dataset"],
-        rows_root=inputs["rowsRoot"],
-    )
-    used = [
-        data,
-        graph.node(NodeKind.CONTRACT, inputs["contract"], dataset=inputs["dataset"]),
-        graph.node(NodeKind.POLICY, inputs["policy"], dataset=inputs["dataset"]),
-        graph.node(NodeKind.CODE, inputs["code"]),
-        graph.node(NodeKind.ENVIRONMENT, inputs["environment"]),
-    ]
-    for thing in used:
-        graph.edge(node, EdgeKind.USED, thing)
-    graph.edge(node, EdgeKind.ASSOCIATED_WITH, graph.node(NodeKind.ACTOR, run.actor))
-    pushed = next((o[3] for o in push.outputs if o[0] == "serving_model"), None) if push else None
-    for stage in run.stages:
-        _add_stage(graph, run, stage, data, pushed)
-
-
-def _add_stage(
-    graph: GraphBuilder, run: RunFacts, stage: StageFacts, data: str, pushed: str | None
-) -> None:
-    node = graph.node(
-        NodeKind.STAGE,
-        f"{run.run}/{stage.stage}",
-        status=stage.status,
-        reason=stage.reason,
-        started=stage.started,
-        finished=stage.finished,
-        tools=stage.tools,
-        record=stage.record,
-    )
-    for rule, status in stage.findings.items():
-        graph.note(node, f"finding:{rule}", status)
-    for figure, value in stage.figures.items():
-        graph.note(node, f"figure:{figure}", value)
-    graph.edge(node, EdgeKind.PART_OF, f"run/{run.run}")
-    if stage.stage == Stage.INGEST:
-        graph.edge(node, EdgeKind.USED, data)
-    if stage.waiver:
-        waiver = dict(stage.waiver)
-        graph.edge(node, EdgeKind.USED, graph.node(NodeKind.WAIVER, waiver.pop("sha256"), **waiver))
-    for name, file, kind, digest in stage.outputs:
-        if name in _MODELS:
-            thing = graph.node(
-                NodeKind.MODEL,
-                digest,
-                name=file,
-                type=kind,
-                location=stage.facts.get("location"),
-                seed=run.inputs["seed"],
-            )
-            graph.edge(thing, EdgeKind.DERIVED_FROM, data)
-        else:
-            thing = graph.node(NodeKind.ARTIFACT, digest, name=file, type=kind)
-        graph.edge(thing, EdgeKind.GENERATED_BY, node, role=name)
-    if pushed and stage.stage in _MODEL_USERS:
-        graph.node(NodeKind.MODEL, pushed)
-        graph.edge(node, EdgeKind.USED, f"model/{pushed}")
-
-
-def _key(release: Release) -> str:
-    return f"{release.dataset}/{release.stack}/{release.number}"
-
-
 def _require_released(release: Release, found: Mapping[str, RunFacts]) -> None:
     """The run that a release names was closed as released, and pushed that model."""
     name = f"releases/{release.dataset}/{release.stack}/{release.number:06d}.json"
@@ -230,23 +148,3 @@ def _require_released(release: Release, found: Mapping[str, RunFacts]) -> None:
     models = [digest for output, _, _, digest in push.outputs if output == "serving_model"]
     if (run.outcome, run.head, models) != ("released", release.head, [release.model]):
         raise EvidenceError(f"{name} is not what run {release.run} came to")
-
-
-def _add_release(graph: GraphBuilder, release: Release, run: RunFacts) -> None:
-    push = run.stage(Stage.PUSH)
-    node = graph.node(
-        NodeKind.RELEASE,
-        _key(release),
-        kind=release.kind,
-        at=release.at.isoformat(timespec="microseconds"),
-        actor=release.actor,
-        reason=release.reason,
-        run=release.run,
-        model=release.model,
-        supersedes=str(release.supersedes) if release.supersedes else None,
-        waiver=release.waiver,
-        version=push.facts.get("modelVersion") if push else None,
-    )
-    graph.edge(node, EdgeKind.GENERATED_BY, f"run/{release.run}")
-    graph.edge(node, EdgeKind.DERIVED_FROM, f"model/{release.model}")
-    graph.edge(node, EdgeKind.ASSOCIATED_WITH, graph.node(NodeKind.ACTOR, release.actor))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -12,11 +11,10 @@ from components.audit import evidence_runs
 from components.audit.evidence_lineage import EvidenceLineage
 from components.audit.paths import ATTRIBUTES, FIGURE, FINDING
 from components.contract.errors import EvidenceError, InputError
-from components.lineage.digests import canonical_json
 from components.lineage.evidence import chain_of
 from components.lineage.graph import Edge, EdgeKind, LineageGraph, Node, NodeKind
 from components.lineage.keys import new_key
-from components.release.records import read_releases
+from components.release.records import read_releases, write_release
 from tests.asked_home import REASON, STACKS, copied_home, runs_of
 
 
@@ -232,10 +230,18 @@ def test_a_run_is_bound_to_its_documents(home: Path, graph: LineageGraph, name: 
     assert f"run {run}: {name} cannot be read" in broken(home)
 
 
-def test_a_release_is_what_its_run_came_to(home: Path) -> None:
-    path = home / "releases" / "insurer" / "tfx" / "000003.json"
-    document = json.loads(path.read_bytes())
-    path.write_bytes(canonical_json({**document, "model": "0" * 64}))
+def test_a_changed_release_is_named(home: Path) -> None:
+    flip(home / "releases" / "insurer" / "tfx" / "000002.json")
+    assert broken(home).startswith("releases/insurer/tfx: 000002.json")
+
+
+@pytest.mark.parametrize("field", ["model", "head"])
+def test_a_release_is_what_its_run_came_to_whoever_signed_it(home: Path, field: str) -> None:
+    last = read_releases(home, "insurer", "tfx")[-1]
+    (home / "releases" / "insurer" / "tfx" / "000003.json").unlink()
+    held = {k: getattr(last, k) for k in ("run", "candidate", "model", "head", "policy")}
+    said = {**held, "contract": last.contract, "actor": "eve", "at": last.at.isoformat()}
+    write_release(home, "insurer", "tfx", {**said, field: "0" * 64})
     assert "releases/insurer/tfx/000003.json is not what run" in broken(home)
 
 
