@@ -29,7 +29,7 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
         process: the run; its compiled schemas are written by ``write_schemas`` beforehand.
         beam_args: Beam options; the in-process runner with one worker where there are none.
     """
-    from components.stacks.tfx_stack import local_run, native_records
+    from components.stacks.tfx_stack import local_run, native_properties, native_records
     from components.stacks.tfx_stack import scoring_nodes as scoring
     from components.stacks.tfx_stack import stage_nodes as stage
     from components.stacks.tfx_stack import vocabulary as tfx
@@ -89,7 +89,7 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
             input_schema = tfx.Importer(
                 source_uri=str(native / local_run.INPUT_SCHEMA),
                 artifact_type=tfx.Schema,
-                custom_properties=native_records.run_properties(process),
+                custom_properties=native_properties.run_properties(process),
             ).with_id("InputSchema")
             transform = tfx.Transform(
                 examples=examples,

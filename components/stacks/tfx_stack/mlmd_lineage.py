@@ -26,9 +26,10 @@ _OF_RUN = (
     "stack", "candidate", "dataset", "actor", "started", "finished", "outcome", "reason", "head",
     "continues", "seed",
 )  # fmt: skip
+_OF_RECORD = {"status": "verdict", "reason": "reason", "record": "record_sha256"}
 _OF_FILE = ("name", "kind", "sha256")
 _OF_WAIVER = ("reason", "expires", "signer", "cosigner")
-_OF_STAGE = ("status", "reason", "started", "finished", "tools")
+_OF_STAGE = ("status", "reason", "started", "finished", "tools", "record")
 
 
 class MlmdLineage:
@@ -141,18 +142,19 @@ class _RunReader:
         said = {k: told.get(f"assay_{k}") for k in _OF_STAGE}
         if (record := self.records.get(stage)) is not None:
             # What the pipeline's own conditionals went by.
-            verdict = {k: text_of(v) for k, v in record.properties.items()}
-            said |= {"status": verdict.get("verdict"), "reason": verdict.get("reason")}
+            held = {k: text_of(v) for k, v in record.properties.items()}
+            said |= {k: held.get(v) for k, v in _OF_RECORD.items()}
         node = graph.node(NodeKind.STAGE, key, native_id=str(execution.id), **said)
         graph.edge(node, EdgeKind.PART_OF, self.node)
-        for name, value in _document(told, names.FIGURES).items():
-            graph.note(node, f"figure:{name}", str(value))
+        for word, document in (("figure", names.FIGURES), ("finding", names.FINDINGS)):
+            for name, value in _document(told, document).items():
+                graph.note(node, f"{word}:{name}", str(value))
         if stage is Stage.INGEST and self.data:
             graph.edge(node, EdgeKind.USED, self.data)
         waiver = {k: str(v) for k, v in _document(told, names.WAIVER).items()}
         if sha256 := waiver.pop("sha256", ""):
-            held = {k: waiver.get(k) for k in _OF_WAIVER}
-            graph.edge(node, EdgeKind.USED, graph.node(NodeKind.WAIVER, sha256, **held))
+            known = {k: waiver.get(k) for k in _OF_WAIVER}
+            graph.edge(node, EdgeKind.USED, graph.node(NodeKind.WAIVER, sha256, **known))
         self._add_outputs(stage, node, told)
         if stage in _MODEL_USERS and (pushed := self._digest(Stage.PUSH, "serving_model")):
             graph.edge(node, EdgeKind.USED, graph.node(NodeKind.MODEL, pushed))

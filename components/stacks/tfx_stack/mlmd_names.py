@@ -17,7 +17,8 @@ PREFIX = "assay_"
 
 RUN, SHA256 = "assay_run", "assay_sha256"
 STAGE, RECORD_TYPE = "assay_stage", "AssayStageRecord"
-FIGURES, OUTPUTS, WAIVER = "assay_figures", "assay_outputs", "assay_waiver"
+FIGURES, FINDINGS = "assay_figures", "assay_findings"
+OUTPUTS, WAIVER = "assay_outputs", "assay_waiver"
 
 RELEASE = ("number", "kind", "at", "actor", "reason", "model", "supersedes", "waiver")
 """Fields of a release, each ``assay_release_<field>`` on the run's context."""

@@ -58,10 +58,11 @@ def connection(home: Path, *, read_only: bool = False) -> Any:
         query = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
     except ValueError as error:
         raise _no_uri(uri, "is no URI") from error
-    if parts.scheme in ("postgresql", "postgres"):
+    server = parts.scheme.partition("+")[0]  # behind a plus sign others name their driver
+    if server in ("postgresql", "postgres"):
         _to_postgresql(config.postgresql, parts, query, uri)
         config.postgresql.skip_db_creation = read_only
-    elif parts.scheme in ("mysql", "mysql+pymysql"):
+    elif server == "mysql":
         _to_mysql(config.mysql, parts, query, uri)
         config.mysql.skip_db_creation = read_only
     else:
@@ -112,7 +113,7 @@ class CountedStore(MetadataStore):  # type: ignore[misc]
                 if attempt == self._attempts:
                     raise _locked(self._shown) from error
             except (errors.InternalError, errors.DataLossError) as error:
-                raise EvidenceError(f"the MLMD store {self._shown} cannot be read") from error
+                raise EvidenceError(f"the MLMD store {self._shown} cannot be used") from error
 
 
 def _sqlite_file(uri: str) -> Path | None:

@@ -11,31 +11,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.lineage.digests import canonical_json, sha256_file, sha256_tree
-from components.lineage.evidence import CLOSING_STAGE, EvidenceRecord
-from components.release.card_masking import FEWEST_SHOWN
-from components.release.records import read_releases
+from components.lineage.digests import sha256_file, sha256_tree
 from components.stacks.process import ReleaseProcess
 from components.stacks.stages import Stage
 from components.stacks.tfx_stack import mlmd_names as names
+from components.stacks.tfx_stack.native_properties import (
+    binding,
+    ending,
+    execution_properties,
+    run_properties,
+    stage_properties,
+)
 
 if TYPE_CHECKING:
     from components.stacks.tfx_stack.mlmd_store import CountedStore
-
-_WAIVER_FIELDS = ("sha256", "reason", "expires", "signer", "cosigner")
-
-Properties = Mapping[str, str]
-
-
-def run_properties(process: ReleaseProcess) -> dict[str, str]:
-    """What binds an artifact to its run, and to the data and the documents that it follows from."""
-    spec = process.spec
-    return {
-        names.RUN: spec.run_id,
-        "assay_dataset_version": spec.dataset_version,
-        "assay_contract": spec.contract,
-        "assay_policy": spec.policy,
-    }
 
 
 def note_content(artifact: Any, process: ReleaseProcess) -> None:
@@ -74,7 +63,7 @@ def begin_run(process: ReleaseProcess) -> None:
     )
     context = store.get_context_by_type_and_name(names.RUN_CONTEXT, process.spec.run_id)
     context = context or pb.Context(type_id=kind, name=process.spec.run_id)
-    _set(context, _binding(process))
+    _set(context, binding(process))
     store.put_contexts([context])
 
 
@@ -92,15 +81,15 @@ def stamp_run(process: ReleaseProcess) -> None:
     context = store.get_context_by_type_and_name(names.RUN_CONTEXT, process.spec.run_id)
     if context is None:
         return
-    _set(context, {**_binding(process), **_ending(process)})
+    _set(context, {**binding(process), **ending(process)})
     executions = store.get_executions_by_context(context.id)
     _stamp_artifacts(process, store, context.id, executions)
     nodes = _nodes(store, executions)
     records = {r.stage: r for r in process.chain.records()}
     for execution in executions:
         record = records.get(names.STAGE_NODES.get(nodes[execution.id], ""))
-        stage = _stage_properties(record) if record is not None else {}
-        _set(execution, {**_execution_properties(process), **stage})
+        stage = stage_properties(record) if record is not None else {}
+        _set(execution, {**execution_properties(process), **stage})
     store.put_contexts([context])
     store.put_executions(executions)
 
@@ -160,80 +149,6 @@ def _stock_outputs(store: CountedStore, executions: list[Any]) -> dict[int, tupl
     return {k: (str(stage), name) for k, (stage, name) in found.items()}
 
 
-def _binding(process: ReleaseProcess) -> dict[str, str]:
-    """What a run is about, known before its first stage."""
-    spec, manifest = process.spec, process.dataset.manifest
-    found = {
-        **run_properties(process),
-        "assay_stack": spec.stack,
-        "assay_candidate": spec.candidate,
-        "assay_dataset": spec.dataset,
-        "assay_rows_root": str(manifest["root"]),
-        "assay_rows": str(manifest["rows"]),
-        "assay_code": spec.code,
-        "assay_environment": spec.environment,
-        "assay_lock": spec.lock,
-        "assay_sbom": spec.sbom,
-        "assay_image": spec.image,
-        "assay_seed": str(process.policy.training.seed),
-        "assay_actor": spec.actor,
-        "assay_started": spec.started,
-    }
-    if spec.continues is not None:
-        found |= {"assay_continues": spec.continues, "assay_continues_reason": spec.reason or ""}
-    return found
-
-
-def _ending(process: ReleaseProcess) -> dict[str, str]:
-    """How a closed run ended, and the release that came of it; nothing of one that is open."""
-    records = process.chain.records()
-    if not records or records[-1].stage != CLOSING_STAGE:
-        return {}
-    spec, closing = process.spec, records[-1]
-    found = {f"assay_{k}": str(closing.body[k]) for k in ("outcome", "reason", "finished")}
-    found["assay_head"] = closing.digest
-    for release in read_releases(Path(spec.home), spec.dataset, spec.stack):
-        if release.run == spec.run_id:
-            at = release.at.isoformat(timespec="microseconds")
-            values = {f: str(getattr(release, f)) for f in names.RELEASE} | {"at": at}
-            found |= {f"assay_release_{f}": v for f, v in values.items()}
-    return found
-
-
-def _execution_properties(process: ReleaseProcess) -> dict[str, str]:
-    """What binds an execution to its run, and to what ran."""
-    spec = process.spec
-    return {
-        names.RUN: spec.run_id,
-        "assay_code": spec.code,
-        "assay_environment": spec.environment,
-    }
-
-
-def _stage_properties(record: EvidenceRecord) -> dict[str, str]:
-    """A stage's outcome. Figures of fewer than 11 people stay in the evidence."""
-    body = record.body
-    figures = {
-        f"{m['name']}@{m['slice']}": m["value"]
-        for m in reversed(body["nativeMeasurements"])
-        if m["value"] is not None and m["n"] >= FEWEST_SHOWN
-    }
-    own = {name for stage, name in names.STAGE_OUTPUTS.values() if stage == record.stage}
-    outputs = {k: v for k, v in body["outputs"].items() if k not in own}
-    waiver = {k: v for k, v in (body.get("waiver") or {}).items() if k in _WAIVER_FIELDS}
-    found = {
-        names.STAGE: record.stage,
-        "assay_status": body["verdict"]["status"],
-        "assay_reason": body["verdict"]["reason"],
-        "assay_started": body["started"],
-        "assay_finished": body["finished"],
-        "assay_tools": ", ".join(f"{k} {v}" for k, v in sorted(body["tools"].items())),
-        "assay_record": record.digest,
-    }
-    documents = {names.FIGURES: figures, names.OUTPUTS: outputs, names.WAIVER: waiver}
-    return found | {k: canonical_json(v).decode() for k, v in documents.items() if v}
-
-
-def _set(row: Any, properties: Properties) -> None:
+def _set(row: Any, properties: Mapping[str, str]) -> None:
     for name, value in properties.items():
         row.custom_properties[name].string_value = value
