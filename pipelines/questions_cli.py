@@ -131,7 +131,9 @@ def _print(catalogue: Catalogue, readings: Sequence[Reading], written: Sequence[
     from components.audit.readings import milliseconds
 
     console = Console(highlight=False)
-    table = Table("", "question", *(r.label for r in readings))
+    table = Table("", "question")
+    for reading in readings:
+        table.add_column(f"{reading.stack}\n{reading.store}", no_wrap=True)
     for index, question in enumerate(catalogue.questions):
         words = [str(r.answers[index].status) for r in readings]
         table.add_row(question.id, question.text, *(Text(w, _STYLES[w]) for w in words))

@@ -37,10 +37,9 @@ class Reading:
     @property
     def label(self) -> str:
         """As a table's head says it."""
-        how = "with evidence" if self.store == EVIDENCE else "alone"
-        return (
-            f"{self.stack} {how}" if self.store == EVIDENCE else f"{self.stack}, {self.store} {how}"
-        )
+        if self.store == EVIDENCE:
+            return f"{self.stack} with evidence"
+        return f"{self.stack}, {self.store} alone"
 
     def count(self, status: Status) -> int:
         """How many questions have come out so."""
