@@ -111,7 +111,7 @@ def summary_of(answer: Answer) -> str:
     """An answer in a few words: how many things it is about, facts, and what is missing."""
     if answer.status is Status.ANSWERED and not answer.facts:
         return "none"
-    words = [f"{len(answer.facts):,} facts of {answer.about:,}"]
+    words = [f"{len(answer.facts):,} facts about {answer.about:,}"]
     if answer.missing:
         words.append(f"{len(answer.missing):,} missing")
     return ", ".join(words)

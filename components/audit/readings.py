@@ -61,9 +61,9 @@ def take_reading(stack: str, store: LineageStore, catalogue: Catalogue) -> Readi
 
 
 def milliseconds(seconds: float) -> str:
-    """A time as it is shown: whole milliseconds from ten on, tenths below."""
+    """A time as it is shown: whole milliseconds from ten on, hundredths below."""
     value = seconds * 1000
-    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2f}"
 
 
 def readings_json(catalogue: Catalogue, readings: Sequence[Reading]) -> dict[str, Any]:

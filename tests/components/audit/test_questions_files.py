@@ -102,7 +102,7 @@ def test_a_page_says_how_many_facts_it_leaves_out() -> None:
         "answers"
     ]
     assert (len(answer["facts"]), answer["more_facts"]) == (4, 56)
-    assert answer["summary"] == "60 facts of 30"
+    assert answer["summary"] == "60 facts about 30"
     assert "and 56 more" in Page(to_html(document).decode("utf-8")).text
 
 
