@@ -13,8 +13,7 @@ from components.lineage.digests import decimal
 from components.lineage.graph import EdgeKind, GraphBuilder, NodeKind, StoreReading
 from components.stacks.pytorch_stack.metric_names import figure_of, whole
 from components.stacks.pytorch_stack.mlflow_entries import RunEntries, owners
-from components.stacks.pytorch_stack.mlflow_rows import read_rows
-from components.stacks.store_uris import mlflow_uri
+from components.stacks.pytorch_stack.mlflow_rows import read_rows, store_uri
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
@@ -46,7 +45,7 @@ class MlflowLineage:
                 newer MLflow.
             EvidenceError: it is there, and broken.
         """
-        rows, statements = read_rows(mlflow_uri(self.home), runs)
+        rows, statements = read_rows(store_uri(self.home), runs)
         owner = {u: run for u, run in owners(rows).items() if runs is None or run in runs}
         graph = GraphBuilder()
         _Reader(rows, owner, graph).read()

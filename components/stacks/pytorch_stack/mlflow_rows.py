@@ -1,24 +1,23 @@
 """The rows of an MLflow store, as its database holds them, in a fixed number of statements.
 
-MLflow's client is not asked: its search loads what belongs to a run in portions of 500 runs, takes
-ten seconds for a thousand of them, gives a metric's history only run by run, and leaves out rows
-that it takes for deleted. MLflow itself is not imported either, which alone would take seconds; its
+MLflow's client is not asked: its search loads what belongs to runs in portions of 500, so that more
+runs take more statements, gives a metric's history only run by run, and leaves out rows that it
+takes for deleted. MLflow itself is not imported either, which alone would take seconds; its
 revision of the schema is held against the store's before anything is read.
 """
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from components.contract.errors import EvidenceError, InputError
-from components.stacks.store_uris import without_password
+from components.stacks.pytorch_stack.mlflow_schema import require_schema
+from components.stacks.store_uris import mlflow_uri, without_password
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Engine, Row, Select
@@ -47,14 +46,21 @@ TABLES = (
     "model_version_tags",
     "registered_model_aliases",
 )
-_REVISION = re.compile(r'^revision\b.*?=\s*"(\w+)"', re.MULTILINE)
-_BEFORE = re.compile(r"^down_revision\b.*?=(.*)$", re.MULTILINE)
+_POSTGRESQL = {"postgresql", "postgres"}
 _SECONDS_FOR_A_LOCK = 2.0
 _CAUSES = {
     "locked": "is locked by another process",
     "authentication failed": "refuses the user or the password",
     "unable to open": "cannot be opened",
+    "does not exist": "has no such database or user",
 }
+
+
+def store_uri(home: Path) -> str:
+    """URI of a home's MLflow store, with the driver that is installed for PostgreSQL."""
+    uri = mlflow_uri(home)
+    scheme, found, rest = uri.partition("://")
+    return f"postgresql+psycopg2://{rest}" if found and scheme in _POSTGRESQL else uri
 
 
 def read_rows(uri: str, runs: Collection[str] | None = None) -> tuple[Rows, int]:
@@ -73,7 +79,7 @@ def read_rows(uri: str, runs: Collection[str] | None = None) -> tuple[Rows, int]
     from sqlalchemy import select, table, text
 
     with _connection(uri) as (connection, statements):
-        _require_schema(connection, uri)
+        require_schema(connection, without_password(uri))
         where = {} if runs is None else _belongs(sorted(runs))
         found = {}
         for name in TABLES:
@@ -96,7 +102,7 @@ def require_usable(uri: str) -> None:
 
     with _connection(uri) as (connection, _):
         if inspect(connection).get_table_names():
-            _require_schema(connection, uri)
+            require_schema(connection, without_password(uri))
 
 
 def _belongs(runs: Sequence[str]) -> Mapping[str, ColumnElement[bool]]:
@@ -204,50 +210,3 @@ def _sqlite_path(uri: str) -> Path:
     from sqlalchemy.engine import make_url
 
     return Path(make_url(uri).database or "")
-
-
-def _require_schema(connection: Connection, uri: str) -> None:
-    from sqlalchemy import column, inspect, select, table
-
-    shown = without_password(uri)
-    if not inspect(connection).has_table("alembic_version"):
-        raise InputError("is no MLflow store", where=shown, expected="one that MLflow has made")
-    version: Select[Any] = select(column("version_num")).select_from(table("alembic_version"))
-    held = connection.execute(version).scalar()
-    known, latest = schema_revisions()
-    if held == latest:
-        return
-    if held in known:
-        what, expected = "is of an older MLflow", f"revision {latest}: `mlflow db upgrade <URI>`"
-    else:
-        what, expected = "is of a newer MLflow", f"revision {latest}, or a newer MLflow here"
-    raise InputError(f"{what} (schema {held})", where=shown, expected=expected)
-
-
-def schema_revisions() -> tuple[frozenset[str], str]:
-    """Every revision of the schema that the installed MLflow knows, and the latest.
-
-    They are read out of its migrations, of which each names the one before; none of them is run.
-
-    Raises:
-        InputError: MLflow is not installed.
-        EvidenceError: the revisions do not lead to one end.
-    """
-    found = find_spec("mlflow")
-    if found is None or not found.submodule_search_locations:
-        raise InputError(
-            "extra pytorch is not installed",
-            where="this Python environment",
-            expected="`make setup EXTRAS=pytorch` (or EXTRAS=all)",
-        )
-    folder = Path(found.submodule_search_locations[0]) / "store" / "db_migrations" / "versions"
-    known, before = set[str](), set[str]()
-    for path in folder.glob("*.py"):
-        text = path.read_text("utf-8")
-        known.update(_REVISION.findall(text))
-        for line in _BEFORE.findall(text):
-            before.update(re.findall(r'"(\w+)"', line))
-    latest = known - before
-    if len(latest) != 1:
-        raise EvidenceError("the revisions of MLflow's schema do not lead to one end")
-    return frozenset(known), latest.pop()

@@ -15,8 +15,7 @@ from components.lineage.durable import writable_directory
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack import run_handle
 from components.stacks.pytorch_stack.metric_names import shortened
-from components.stacks.pytorch_stack.mlflow_rows import require_usable
-from components.stacks.store_uris import mlflow_uri
+from components.stacks.pytorch_stack.mlflow_rows import require_usable, store_uri
 
 _TAGS_AT_ONCE = 100
 _DEFAULT_EXPERIMENT = "0"
@@ -31,7 +30,7 @@ def open_store(home: Path) -> MlflowClient:
         InputError: the store cannot be opened, is locked, or is of another MLflow.
     """
     writable_directory(home.resolve() / "stores")
-    uri = mlflow_uri(home)
+    uri = store_uri(home)
     require_usable(uri)
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)

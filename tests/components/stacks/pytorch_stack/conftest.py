@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,41 @@ def make_process(tmp_path_factory: pytest.TempPathFactory) -> MakeProcess:
         return ReleaseProcess(spec)
 
     return make
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Runs of one home that are over, as MLflow and the evidence have them."""
+
+    home: Path
+    released: ReleaseProcess
+    blocked: ReleaseProcess
+    refused: ReleaseProcess
+    superseding: ReleaseProcess
+    back: ReleaseProcess
+
+
+def unreachable(document: clinic.Document) -> None:
+    """A policy that no honest model can pass."""
+    lenient(document)
+    document["release_gate"]["limits"][0].update(at_least=0.999)
+
+
+@pytest.fixture(scope="session")
+def settled(make_process: MakeProcess, tmp_path_factory: pytest.TempPathFactory) -> Settled:
+    """A release, a blocked run, its refused continuation, a second release, and the way back."""
+    home = tmp_path_factory.mktemp("settled")
+    released = ended(make_process("fair", lenient, home), "released")
+    blocked = ended(make_process("plain", unreachable, home), "blocked")
+    refused = ended(make_process("plain", unreachable, home, continues=blocked), "blocked")
+    superseding = ended(make_process("penalised", lenient, home), "released")
+    back = ended(make_process("fair", lenient, home, continues=released), "released")
+    return Settled(home, released, blocked, refused, superseding, back)
+
+
+def ended(process: ReleaseProcess, outcome: str) -> ReleaseProcess:
+    """A run once it has ended, as it should."""
+    from tests.components.stacks.pytorch_stack.runs import end
+
+    assert end(process) == outcome
+    return process

@@ -297,6 +297,11 @@ def test_a_malfunction_never_looks_like_a_rejection(
     run = mlflow_run(process)
     assert (run.info.status, run.data.tags["assay.outcome"]) == ("FAILED", "interrupted")
     assert run.data.tags["assay.last_stage"] == "transform"
+    pytorch_pipeline.settle(process, process.close(interrupted="told to stop"))
+    run = mlflow_run(process)
+    assert (run.info.status, run.data.tags["assay.outcome"]) == ("FAILED", "interrupted")
+    assert run.data.tags["assay.reason"] == "told to stop"
+    assert run.data.tags["assay.evidence_head"] == process.chain.records()[-1].digest
 
 
 def test_training_that_diverges_is_inconclusive(make_process, home: Path) -> None:
