@@ -30,9 +30,15 @@ class RecordedStore:
         """What it holds of all runs, or of some."""
         self.looks += 1
         self.asked.append(runs)
-        edges = [e for e in self.edges if {e.source, e.target} <= self.nodes.keys()]
+        of_runs = (NodeKind.RUN, NodeKind.STAGE)
+        nodes = {
+            name: node
+            for name, node in self.nodes.items()
+            if runs is None or node.kind not in of_runs or node.key.split("/")[0] in runs
+        }
+        edges = [e for e in self.edges if {e.source, e.target} <= nodes.keys()]
         held = {n: e for n, e in self.entries.items() if runs is None or n in runs}
-        return StoreReading(LineageGraph(self.nodes, edges), held, 3)
+        return StoreReading(LineageGraph(nodes, edges), held, 3)
 
     def say(self, node: str, attribute: str, value: str) -> None:
         """Another attribute of a node."""

@@ -127,7 +127,7 @@ def read_signed(home: Path, stack: str, run: str | None) -> tuple[Evidence, list
                 broken.add(dataset)
                 place = f"releases/{dataset}/{stack}"
                 found.append(Difference(Kind.EVIDENCE, "", place, new=str(error)))
-    evidence = Evidence(runs, frozenset(known) - runs.keys(), releases, whole=run is None)
+    evidence = Evidence(runs, frozenset(known) - runs.keys(), releases)
     found += _release_faults(evidence, stack, broken)
     found += [
         Difference(Kind.UNFINISHED, n, f"runs/{n}")

@@ -42,13 +42,11 @@ class Evidence:
         runs: the runs that are looked at, by id, every signature checked.
         others: ids of runs that have a place in the home but are not looked at, or not readable.
         releases: the history of each dataset, oldest first, whole.
-        whole: whether all runs of the stack are looked at.
     """
 
     runs: Mapping[str, RunFacts]
     others: frozenset[str]
     releases: Mapping[str, tuple[Release, ...]]
-    whole: bool
 
 
 def compare(
@@ -74,10 +72,9 @@ def compare(
         if name in receipts:
             found += compare_entries(name, receipts[name], now)
         found += _against_evidence(run, native.graph, made)
-    if evidence.whole:
-        known = evidence.runs.keys() | evidence.others
-        added = {*native.entries, *(n.key for n in native.graph.of_kind(NodeKind.RUN))} - known
-        found += [Difference(Kind.ADDED_RUN, n, f"run/{n}") for n in sorted(added)]
+    known = evidence.runs.keys() | evidence.others
+    added = {*native.entries, *(n.key for n in native.graph.of_kind(NodeKind.RUN))} - known
+    found += [Difference(Kind.ADDED_RUN, n, f"run/{n}") for n in sorted(added)]
     return found + list(_releases(evidence, native.graph))
 
 
@@ -175,7 +172,7 @@ def _releases(evidence: Evidence, graph: LineageGraph) -> Iterator[Difference]:
             }
             yield from _attributes(release.run, graph, f"release/{key}", told)
         yield from _alias(history, evidence.runs.get(history[-1].run), graph)
-    for key in sorted(present.keys() - recorded) if evidence.whole else ():
+    for key in sorted(present.keys() - recorded):
         run = present[key].attributes.get("run", "")
         yield Difference(
             Kind.ADDED, run, f"release/{key}", new=present[key].attributes.get("model")
