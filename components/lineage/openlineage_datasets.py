@@ -33,12 +33,16 @@ _SIGNATURE = "model_signature"
 
 @dataclass(frozen=True, slots=True)
 class RunDatasets:
-    """The datasets of one run's stages. ``job`` is the name that the run's job goes by."""
+    """The datasets of one run's stages.
+
+    ``job`` is the name that the run's job goes by, ``signatures`` what ``model_signatures`` gives.
+    """
 
     graph: LineageGraph
     run: Node
     job: str
     documents: RunDocuments | None
+    signatures: Mapping[str, str]
 
     def inputs(self, stage: Node, findings: Mapping[str, str]) -> list[InputDataset]:
         """The run's dataset where the stage reads rows, and the models and artifacts it used.
@@ -123,18 +127,20 @@ class RunDatasets:
                 node.key,
                 type=held.get("type"),
                 seed=held.get("seed"),
-                signature=self._signature(node),
+                signature=self.signatures.get(node.id),
                 producer=PRODUCER,
             )
         return found
 
-    def _signature(self, model: Node) -> str | None:
-        """SHA-256 of the signature file that came out of the stage that trained the model."""
-        for stage in self.graph.out(model.id, EdgeKind.GENERATED_BY, NodeKind.STAGE):
-            for edge in self.graph.edges_into(stage.id, EdgeKind.GENERATED_BY):
-                if edge.role == _SIGNATURE:
-                    return self.graph.nodes[edge.source].key
-        return None
+
+def model_signatures(graph: LineageGraph) -> dict[str, str]:
+    """SHA-256 of the signature file, by model node: the stage that left one left the other."""
+    found: dict[str, str] = {}
+    for edge in graph.edges:
+        if edge.kind == EdgeKind.GENERATED_BY and edge.role == _SIGNATURE:
+            for model in graph.into(edge.target, EdgeKind.GENERATED_BY, NodeKind.MODEL):
+                found.setdefault(model.id, graph.nodes[edge.source].key)
+    return found
 
 
 def stage_name(node: Node) -> str:

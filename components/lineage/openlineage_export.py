@@ -8,10 +8,12 @@ from it; what was broken off ends in ABORT. The same graph gives the same bytes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+import attr
 from openlineage.client.event_v2 import (
     InputDataset,
     Job,
@@ -20,12 +22,16 @@ from openlineage.client.event_v2 import (
     RunEvent,
     RunState,
 )
-from openlineage.client.serde import Serde
 
 from components.contract.stages import Stage
 from components.lineage import openlineage_facets as facets
 from components.lineage.graph import EdgeKind, LineageGraph, Node, NodeKind
-from components.lineage.openlineage_datasets import NAMESPACE, RunDatasets, stage_name
+from components.lineage.openlineage_datasets import (
+    NAMESPACE,
+    RunDatasets,
+    model_signatures,
+    stage_name,
+)
 from components.lineage.openlineage_facets import PRODUCER
 from components.lineage.run_documents import RunDocuments
 
@@ -52,9 +58,12 @@ def openlineage_events(graph: LineageGraph, documents: Mapping[str, RunDocuments
     Raises:
         EvidenceError: a time in the graph is none.
     """
-    runs = (_RunEvents(graph, run, documents.get(run.key)) for run in graph.of_kind(NodeKind.RUN))
-    lines = (Serde.to_json(event, separators=(",", ":")) for run in runs for event in run.all())
-    return "".join(f"{line}\n" for line in lines).encode()
+    signatures = model_signatures(graph)
+    runs = (
+        _RunEvents(graph, run, documents.get(run.key), signatures)
+        for run in graph.of_kind(NodeKind.RUN)
+    )
+    return "".join(_line(event) for run in runs for event in run.all()).encode()
 
 
 def run_uuid(run: str, stage: str = "") -> str:
@@ -65,11 +74,17 @@ def run_uuid(run: str, stage: str = "") -> str:
 class _RunEvents:
     """The events of one run."""
 
-    def __init__(self, graph: LineageGraph, run: Node, documents: RunDocuments | None) -> None:
+    def __init__(
+        self,
+        graph: LineageGraph,
+        run: Node,
+        documents: RunDocuments | None,
+        signatures: Mapping[str, str],
+    ) -> None:
         self.graph, self.run = graph, run
         known = (run.attributes.get("dataset"), run.attributes.get("stack"))
         self.job = ".".join(part for part in known if part) or str(NodeKind.RUN)
-        self.datasets = RunDatasets(graph, run, self.job, documents)
+        self.datasets = RunDatasets(graph, run, self.job, documents, signatures)
         code = self._used(NodeKind.CODE)
         source = facets.source_code(code) if code else None
         self.job_facets: Facets = {"sourceCodeLocation": source} if source else {}
@@ -172,6 +187,13 @@ class _RunEvents:
         """Key of what the run was bound to, of one kind; a store that names two knows neither."""
         found = self.graph.out(self.run.id, EdgeKind.USED, kind)
         return found[0].key if len(found) == 1 else None
+
+
+def _line(event: RunEvent) -> str:
+    """An event as JSON without what is None; the library's own way takes three times as long."""
+    document = attr.asdict(event, filter=lambda _, value: value is not None)
+    document["eventType"] = document["eventType"].value
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n"
 
 
 def _end(status: str | None) -> RunState | None:
