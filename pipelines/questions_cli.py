@@ -35,6 +35,8 @@ def questions(
     as_json: JsonOption = False,
 ) -> None:
     """Answer an auditor's questions from each stack's own store, and again from the evidence."""
+    from rich.console import Console
+
     from components.audit.access_log import record_access
     from components.audit.question_catalogue import load_catalogue
     from components.audit.readings import readings_json
@@ -42,7 +44,9 @@ def questions(
     wanted = _formats(formats, output)
     stacks = _stacks(stack, home)
     catalogue = load_catalogue()
-    found = [reading for name in stacks for reading in _readings(name, home, catalogue)]
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+    with console.status("reading stores and checking evidence"):
+        found = [reading for name in stacks for reading in _readings(name, home, catalogue)]
     # Who asked is on record before anybody sees an answer.
     record_access(home, "audit questions", stacks, _result(found))
     written = _write(catalogue, found, output, wanted) if output is not None else []
