@@ -165,11 +165,12 @@ def declared_only(graph: LineageGraph, bound: Mapping[str, Bound]) -> LineageGra
 
 def _is_declared(name: str, contract: Contract | None) -> bool:
     """Whether every group that a figure or finding names is one that the contract declares."""
-    where = name.partition("@")[2] or name.rpartition(":")[2]
-    if "=" not in where:
+    if "=" not in name:
         return True  # it names no group
     if contract is None:
         return False
     declared = {c.name for c in contract.protected}
     declared |= {f"{c.name}={g}" for c in contract.protected for g in (*c.group_labels, _POOL)}
+    before = name.partition("=")[0]  # a group's own label may hold anything
+    where = name[max(before.rfind(":"), before.rfind("@")) + 1 :]
     return declared.issuperset(where.split("*"))
