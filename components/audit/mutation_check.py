@@ -7,7 +7,7 @@ is named, and the rest is compared all the same.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,8 @@ def check_stack(home: Path, stack: str, store: LineageStore, run: str | None = N
     except EvidenceError as error:
         found.append(Difference(Kind.STORE, "", store.name, new=str(error)))
     else:
+        # A store may put a run's entries together anew each time that it is asked for them.
+        native = replace(native, entries={name: dict(e) for name, e in native.entries.items()})
         entries, queries = sum(map(len, native.entries.values())), native.queries
         found += compare(evidence, native, receipts)
     files = _check_files(home, evidence, receipts)

@@ -57,7 +57,7 @@ class MlmdLineage:
         readers = {run: _RunReader(graph, rows, run) for run in rows.runs if run in rows.contexts}
         for reader in readers.values():
             reader.read()
-        releases = {r.release for r in readers.values()}
+        releases = {r.release for r in readers.values() if r.release}
         for run, reader in readers.items():
             origin = reader.bound.get("assay_continues", "")
             if origin in readers:
