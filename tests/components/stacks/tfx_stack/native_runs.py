@@ -5,6 +5,8 @@ The evidence is real and so is MLMD; what is left out is TFX's minute of work.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from components.stacks.tfx_stack import mlmd_names as names
 from components.stacks.tfx_stack import native_records
 from components.stacks.tfx_stack.mlmd_store import CountedStore
 from pipelines import tfx_pipeline
-from tests.plain_stack import PlainStack
+from tests import clinic
+from tests.components.stacks.tfx_stack.conftest import learnable_rows
+from tests.plain_stack import PlainStack, start
 
 ROOM = "components.stacks.tfx_stack.stage_nodes"
 RECORD_FIELDS = ("stage", "verdict", "reason", "record_sha256")
@@ -26,6 +30,44 @@ ARTIFACT_TYPES = {
     "transform_graph": "TransformGraph", "model": "Model", "evaluation": "ModelEvaluation",
     "pushed_model": "PushedModel", "record": "AssayStageRecord",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Clinic:
+    """A home with the made-up clinic's data, whose rules a model keeps with ease, or never."""
+
+    home: Path
+    contract: Path
+    policy: Path
+    data: Path
+
+    @classmethod
+    def open(cls, folder: Path, *, least_auc: float = 0.51) -> Clinic:
+        """A home in a folder; no model has an area under the curve of 0.9999."""
+        contract = clinic.contract(folder)
+        policy = clinic.policy(folder, contract, partial(_rules, least_auc=least_auc))
+        data = folder / "clinic.csv"
+        data.write_text(clinic.csv_text(learnable_rows()), encoding="utf-8")
+        return cls(folder / "home", contract.path, policy.path, data)
+
+    def start(self, continues: ReleaseProcess | None = None) -> ReleaseProcess:
+        """A run that is ready for its first stage."""
+        return start(
+            self.home, "plain", policy=self.policy, contract=self.contract, data=self.data,
+            continues=continues,
+        )  # fmt: skip
+
+
+def _rules(document: clinic.Document, least_auc: float) -> None:
+    document["data_gate"]["drift"]["default"]["at_most"] = 0.9
+    common = {"tested_on": "point", "min_n": 1, "grounds": "A test of MLMD, of no figure."}
+    document["release_gate"]["limits"] = [
+        {"id": "auc", "metric": "roc_auc", "at_least": least_auc, **common},
+        *(
+            {"id": s, "metric": "tpr_difference", "slice": s, "at_most": 0.999, **common}
+            for s in ("sex", "age")
+        ),
+    ]
 
 
 class Pipeline:

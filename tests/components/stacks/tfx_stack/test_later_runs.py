@@ -19,10 +19,18 @@ from components.checks.measurement import Measurement, Status
 from components.contract.errors import EvidenceError
 from components.datasets.canonical import ROW_COLUMN
 from components.lineage.digests import sha256_tree
+from components.lineage.model_signature import ModelSignatureError
 from components.release.records import read_releases
+from components.stacks.model_signing import beside, signature_file
 from components.stacks.process import ReleaseProcess
 from components.stacks.stages import CHAMPION_PREDICTIONS, PREDICTIONS, Stage
-from components.stacks.tfx_stack import native_records, recorded_artifacts, release_stage
+from components.stacks.tfx_stack import (
+    native_records,
+    recorded_artifacts,
+    release_stage,
+    scoring_nodes,
+    serving,
+)
 from pipelines import tfx_pipeline
 from pipelines.launch import prepare_release
 from pipelines.tfx_release_pipeline import build_release_pipeline
@@ -100,6 +108,14 @@ def scores(process: ReleaseProcess, name: str) -> dict[bytes, float]:
     return dict(zip(table[ROW_COLUMN].to_pylist(), table["score"].to_pylist(), strict=True))
 
 
+def served(history: History) -> list[Path]:
+    """Models that were pushed, oldest first; the signature of each lies beside it."""
+    folder = history.home / "serving" / "clinic" / "tfx"
+    models = sorted(p for p in folder.iterdir() if p.is_dir())
+    assert set(folder.iterdir()) == {*models, *map(beside, models)}
+    return models
+
+
 def test_a_first_model_has_no_champion(history: History) -> None:
     assert history.first.champion_run is None
     body = gate(history.first)
@@ -151,8 +167,7 @@ def test_the_first_model_stands_again(history: History) -> None:
         history.again.spec.run_id, "rollback", one.run,
     )  # fmt: skip
     assert three.model == one.model != two.model
-    pushed = sorted((history.home / "serving" / "clinic" / "tfx").iterdir(), key=lambda p: p.name)
-    assert [sha256_tree(p) for p in pushed] == [one.model, two.model, three.model]
+    assert [sha256_tree(p) for p in served(history)] == [one.model, two.model, three.model]
     assert [r.stage for r in history.again.chain.records()] == [
         "release_gate", "push", "score", "close",
     ]  # fmt: skip
@@ -224,7 +239,7 @@ def test_another_model_than_was_judged_is_not_pushed(history: History) -> None:
     with tampered(model), pytest.raises(EvidenceError, match="another content"):
         tfx_pipeline.release(process)
     assert [r.stage for r in process.chain.records()] == ["release_gate"]
-    assert len(list((history.home / "serving" / "clinic" / "tfx").iterdir())) == 3
+    assert len(served(history)) == 3
 
 
 def test_other_examples_than_were_read_are_not_scored(history: History) -> None:
@@ -256,6 +271,89 @@ def test_a_champion_that_is_another_model_is_not_compared_with(
     away.rename(pushed)
 
 
+@pytest.fixture
+def unparsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow may parse no model."""
+
+    def parse(*_: Any, **__: Any) -> None:
+        raise AssertionError("TensorFlow parsed a model")
+
+    monkeypatch.setattr(serving.tf.saved_model, "load", parse)
+
+
+def trained_model(process: ReleaseProcess) -> Path:
+    """The Model artifact that Trainer left."""
+    (model,) = (process.spec.directory / "native" / "Trainer" / "model").iterdir()
+    return Path(model)
+
+
+def score_trained(process: ReleaseProcess, tmp_path: Path) -> None:
+    """What the node does that scores a model just exported."""
+    scoring_nodes.TrainedModelScores.test_call(
+        model=SimpleNamespace(uri=str(trained_model(process))),
+        examples=SimpleNamespace(uri="nowhere"),
+        scores=SimpleNamespace(uri=str(tmp_path)),
+        run_directory=str(process.spec.directory),
+    )
+
+
+def score_pushed(process: ReleaseProcess, tmp_path: Path) -> None:
+    """What the node does that scores a pushed model."""
+    record = next(r for r in process.chain.records() if r.stage == Stage.PUSH)
+    pushed = str(Path(process.spec.home) / record.body["facts"]["location"])
+    scoring_nodes.PushedModelScores.test_call(
+        pushed_model=SimpleNamespace(get_string_custom_property=lambda _: pushed),
+        examples=SimpleNamespace(uri="nowhere"),
+        scores=SimpleNamespace(uri=str(tmp_path)),
+        run_directory=str(process.spec.directory),
+    )
+
+
+@contextmanager
+def one_byte_changed(model: Path) -> Iterator[None]:
+    """In the middle of its graph, for a while."""
+    path = model / "saved_model.pb"
+    before = path.read_bytes()
+    at = len(before) // 2
+    path.write_bytes(before[:at] + bytes([before[at] ^ 1]) + before[at + 1 :])
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+
+
+def test_one_changed_byte_of_a_saved_model_is_not_parsed(
+    history: History, tmp_path: Path, unparsed: None
+) -> None:
+    exported = recorded_artifacts.serving_directory(str(trained_model(history.first)))
+    with one_byte_changed(exported), pytest.raises(ModelSignatureError, match="saved_model.pb"):
+        score_trained(history.first, tmp_path)
+    for process, model in zip((history.first, history.again), served(history)[::2], strict=True):
+        with one_byte_changed(model), pytest.raises(ModelSignatureError, match="saved_model.pb"):
+            score_pushed(process, tmp_path)
+
+
+def test_without_its_signature_no_saved_model_is_parsed(
+    history: History, tmp_path: Path, unparsed: None
+) -> None:
+    champion = history.begin("fair").champion_run
+    assert champion is not None
+    signature = signature_file(history.first.spec)
+    away = signature.rename(signature.with_name("away"))
+    try:
+        for look in (
+            lambda: score_trained(history.first, tmp_path),
+            lambda: score_pushed(history.first, tmp_path),
+            lambda: score_pushed(history.again, tmp_path),
+            lambda: recorded_artifacts.model_of_origin(history.again),
+            lambda: recorded_artifacts.fetch_champion(history.home, champion, tmp_path / "copy"),
+        ):
+            with pytest.raises(ModelSignatureError, match="has no signature"):
+                look()
+    finally:
+        away.rename(signature)
+
+
 def test_a_continued_run_that_is_not_released_is_withdrawn(history: History) -> None:
     record = next(r for r in history.again.chain.records() if r.stage == Stage.PUSH)
     pushed = history.home / record.body["facts"]["location"]
@@ -263,7 +361,10 @@ def test_a_continued_run_that_is_not_released_is_withdrawn(history: History) -> 
     assert pushed.is_dir()
     tfx_pipeline.settle(history.again, "interrupted")
     assert not pushed.exists()
-    shutil.move(history.again.spec.directory / "native" / "withdrawn", pushed)
+    assert not beside(pushed).exists()
+    withdrawn = history.again.spec.directory / "native" / "withdrawn"
+    shutil.move(withdrawn, pushed)
+    shutil.move(beside(withdrawn), beside(pushed))
 
 
 def test_a_gate_that_stays_closed_starts_nothing() -> None:
