@@ -82,7 +82,10 @@ class Respondent:
         for node in nodes:
             for wanted in question.facts:
                 for found in self._facts(node, wanted):
-                    (facts if isinstance(found, Fact) else missing).append(found)  # type: ignore[arg-type]
+                    if isinstance(found, Fact):
+                        facts.append(found)
+                    else:
+                        missing.append(found)
         status = Status.PARTIAL if facts else Status.IMPOSSIBLE
         return Answer(
             question=question.id,
