@@ -92,11 +92,12 @@ def _check_stage(run: str, record: EvidenceRecord) -> None:
 
 
 def _worst(side: Mapping[str, Any]) -> str:
-    """What findings come to; a side that is closed may say so without naming a finding."""
+    """What findings come to; a side that has none may be closed all the same, and never open."""
     found = {f["status"] for f in side["findings"]}
-    if not found - {Status.PASS} and side["status"] != Status.PASS:
-        return str(side["status"])
-    return _worst_of(found) if found else str(Status.INCONCLUSIVE)
+    if found:
+        return _worst_of(found)
+    closed = side["status"] != Status.PASS
+    return str(side["status"]) if closed else str(Status.INCONCLUSIVE)
 
 
 def _worst_of(statuses: set[str]) -> str:

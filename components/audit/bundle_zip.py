@@ -38,6 +38,8 @@ _LOCAL_SIZE, _CENTRAL_SIZE, _END_SIZE = 30, 46, 22
 _VERSION, _DATE = 20, 0x21
 """Version 2.0 of the format; 1 January 1980, the first day that it knows."""
 _CHUNK = 1 << 20
+_FAR = 65_600
+"""No comment is longer, so no closing record lies further from the end of the file."""
 _ARCHIVE = "the archive"
 
 Source = bytes | Path
@@ -62,9 +64,13 @@ def read_entries(view: memoryview) -> list[Entry]:
     """
     place, size, count = _read_end(view)
     found: list[Entry] = []
+    folded: set[str] = set()
     position = 0
     for _ in range(count):
         entry, place = _read_central(view, place, position, found[-1] if found else None)
+        if entry.name.lower() in folded:
+            raise TamperedError(entry.name, "it differs from another entry in case only")
+        folded.add(entry.name.lower())
         found.append(entry)
         position = entry.start + entry.size
     if place != size or position != size - sum(_CENTRAL_SIZE + len(e.name) for e in found):
@@ -76,7 +82,8 @@ def _read_end(view: memoryview) -> tuple[int, int, int]:
     """Where the central directory begins and ends, and how many entries it has."""
     size = len(view) - _END_SIZE
     if size < 0 or bytes(view[size : size + 4]) != _END:
-        if bytes(view[:4]) == _LOCAL and _END in bytes(view[-65_600:]):
+        tail = bytes(view[-_FAR:])
+        if bytes(view[:4]) == _LOCAL and 0 <= tail.rfind(_END) <= len(tail) - _END_SIZE:
             raise TamperedError(_ARCHIVE, "bytes follow its end")
         raise InputError(
             "no whole zip file", where="the bundle", expected="all of an evidence bundle"
@@ -165,7 +172,7 @@ def write_zip(path: Path, sources: Mapping[str, Source]) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as stream:
-            _write(stream, sources)
+            write_entries(stream, sources)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -178,7 +185,8 @@ def write_zip(path: Path, sources: Mapping[str, Source]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _write(stream: BinaryIO, sources: Mapping[str, Source]) -> None:
+def write_entries(stream: BinaryIO, sources: Mapping[str, Source]) -> None:
+    """Write a bundle to a stream that begins here; errors are those of ``write_zip``."""
     directory = []
     for name in sorted(sources):
         size, _, crc = measure(sources[name])

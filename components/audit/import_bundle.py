@@ -175,11 +175,12 @@ def _trust(found: BundledRun, trust: Trust, home: Path) -> list[Path]:
     for key in trust.keys:
         if key.name in signers and key.raw not in keys.trusted().values():
             path = writable_directory(home / "keys") / f"evidence-{key_id(key.raw)[:16]}.pub"
-            written += _write_file(path, _pem(key.raw))
+            written += _write_file(path, public_pem(key.raw))
     return written
 
 
-def _pem(raw: bytes) -> bytes:
+def public_pem(raw: bytes) -> bytes:
+    """A public key's 32 bytes as the PEM file that `--key` takes."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 

@@ -80,14 +80,15 @@ def read_archive(view: memoryview) -> list[Entry]:
     """Name, start, size and CRC-32 of each entry."""
     end = len(view) - 22
     if end < 0 or bytes(view[end : end + 4]) != b"PK\5\6":
-        if bytes(view[:4]) == b"PK\3\4" and b"PK\5\6" in bytes(view[-65_600:]):
+        tail = bytes(view[-65_600:])
+        if bytes(view[:4]) == b"PK\3\4" and 0 <= tail.rfind(b"PK\5\6") <= len(tail) - 22:
             raise Tampered("the archive", "bytes follow its end")
         raise BadInput("no whole zip file")
     disk, first, here, count, length, begin, comment = struct.unpack("<HHHHIIH", view[end + 4 :])
     wrong = disk or first or comment or here != count or not 1 <= count <= MOST_ENTRIES
     if wrong or begin + length != end or len(view) > MOST_BYTES:
         raise Tampered("the archive", "its end is not that of a bundle")
-    found, place, position, before = [], begin, 0, ""
+    found, folded, place, position, before = [], set(), begin, 0, ""
     for _ in range(count):
         head = bytes(view[place : place + 46])
         nth = f"the entry after {before}" if before else "the first entry"
@@ -100,8 +101,8 @@ def read_archive(view: memoryview) -> list[Entry]:
         name = raw.decode("ascii", "replace")
         if len(raw) != named or named > 240 or not NAMES.fullmatch(name):
             raise Tampered(nth, "its name is none that a bundle holds")
-        if name <= before:
-            raise Tampered(name, "it is there twice or out of order")
+        if name <= before or name.lower() in folded:
+            raise Tampered(name, "it is there twice, but for its case, or out of order")
         if (version, flags, method, clock, day, extra) != (20, 0, 0, 0, 33, 0) or packed != size:
             raise Tampered(name, "it is not a plain stored entry")
         if size > MOST_READ and not name.startswith("reports/"):
@@ -114,6 +115,7 @@ def read_archive(view: memoryview) -> list[Entry]:
         place, position, before = place + 46 + named, start + size, name
         if position > begin:
             raise Tampered(name, "it reaches into the directory")
+        folded.add(name.lower())
         found.append((name, start, size, crc))
     if place != end or position != begin:
         raise Tampered("the archive", "bytes lie between its parts")
@@ -483,10 +485,8 @@ def check_stage(stage: str, record: Record) -> None:
         raise Tampered(entry, "it is no gate, or a side of it did not speak")
     for side in filter(None, sides):
         found = {f["status"] for f in side["findings"]}
-        derived = worst(found) if found else "INCONCLUSIVE"
-        if not found - {"PASS"} and side["status"] != "PASS":
-            derived = side["status"]
-        if side["status"] != derived:
+        closed = side["status"] in ("FAIL", "INCONCLUSIVE")
+        if side["status"] != worst(found) if found else not closed:
             raise Tampered(entry, "a verdict is not what its findings come to")
     if body["verdict"]["status"] != worst({s["status"] for s in sides if s is not None}):
         raise Tampered(entry, "its verdict is not what both sides come to")

@@ -1,0 +1,175 @@
+"""Deep logic: a field is changed and everything is signed again with the trusted key.
+
+So it is never the signature that saves us. ``ASSAY_MUTATIONS`` says how many changes are tried for
+each way of signing again; which ones is drawn by chance from ``ASSAY_SEED``.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.small_bundle import (
+    Document,
+    Draft,
+    blocked,
+    judged,
+    judged_by_second,
+    released,
+    seal,
+    sources,
+    waived,
+)
+
+COUNT = int(os.environ.get("ASSAY_MUTATIONS", "100"))
+SEED = int(os.environ.get("ASSAY_SEED", "20261124"))
+
+FREE = {
+    "tools", "reason", "seconds", "name", "kind", "rule", "measurement", "code", "environment",
+    "lock", "image", "nativeMeasurements", "measurements", "finished", "expires",
+}  # fmt: skip
+"""Fields that nothing else in a bundle repeats: what a signer says there, only he can know."""
+
+Path = tuple[str | int, ...]
+
+
+def leaves(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Every place in a document that holds a text, a number, a truth or nothing."""
+    if isinstance(value, dict):
+        for key, inside in value.items():
+            yield from leaves(inside, (*path, key))
+    elif isinstance(value, list):
+        for i, inside in enumerate(value):
+            yield from leaves(inside, (*path, i))
+    else:
+        yield path
+
+
+def mutated(value: Any, chance: random.Random) -> Any:
+    """Something else in the place of a value, often of the same form."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + chance.choice([-1, 1, 5])
+    if value is None:
+        return chance.choice(["x", 1, True, {}])
+    if value in ("PASS", "FAIL", "INCONCLUSIVE"):
+        return chance.choice(sorted({"PASS", "FAIL", "INCONCLUSIVE"} - {value}))
+    if len(value) == 64:
+        at = chance.randrange(64)
+        return value[:at] + format((int(value[at], 16) + 1) % 16, "x") + value[at + 1 :]
+    return chance.choice([value + "x", value[:-1], "", None, 7, "other"])
+
+
+def put(document: Any, path: Path, value: Any) -> None:
+    """Put a value into its place."""
+    for step in path[:-1]:
+        document = document[step]
+    document[path[-1]] = value
+
+
+def get(document: Any, path: Path) -> Any:
+    """The value at a place."""
+    for step in path:
+        document = document[step]
+    return document
+
+
+def one_statement(draft: Draft, chance: random.Random) -> str:
+    """Change one field of one signed statement after the chain was made; sign that one again."""
+    names = [
+        f"{n:04d}-{stage}.json"
+        for n, (stage, _) in enumerate(draft.runs[draft.run], start=1)
+    ]  # fmt: skip
+    name = chance.choice(names)
+    told: list[str] = []
+
+    def change(path: str, statement: Document) -> None:
+        if path.endswith(f"{draft.run}/evidence/{name}"):
+            place = chance.choice(list(leaves(statement["predicate"])))
+            before = get(statement["predicate"], place)
+            after = mutated(before, chance)
+            put(statement["predicate"], place, after)
+            told.append(f"{name} {place} {before!r} {after!r}")
+
+    # The chain goes on from what stood there before: only the one signature is new.
+    sound = sources(copy.deepcopy(draft))
+    draft.linked.append(change)
+    changed = sources(draft)
+    path = next(p for p in changed if p.endswith(f"{draft.run}/evidence/{name}"))
+
+    def keep(entries: dict[str, bytes]) -> None:
+        kept = {**sound, path: changed[path]}
+        del kept["manifest.json"]
+        entries.clear()
+        entries.update(kept)
+
+    draft.linked.clear()
+    draft.packed.append(keep)
+    return told[0]
+
+
+def linked_field(draft: Draft, chance: random.Random) -> str:
+    """Change one field that others depend on; chain, release and manifest are all made anew."""
+    while True:
+        run = chance.choice(list(draft.runs))
+        stage, body = chance.choice(draft.runs[run])
+        place = chance.choice(list(leaves(body)))
+        if not any(step in FREE for step in place) and len(draft.runs[run]) > 1:
+            break
+    before = get(body, place)
+    after = mutated(before, chance)
+    put(body, place, after)
+    return f"{run} {stage} {place} {before!r} {after!r}"
+
+
+def release_field(draft: Draft, chance: random.Random) -> str:
+    """Change one field of the release record or the manifest."""
+    if draft.releases and chance.random() < 0.7:
+        record = draft.releases[-1]
+        place = chance.choice([p for p in leaves(record) if p not in (("head",), ("waiver",))])
+        after = mutated(get(record, place), chance)
+        put(record, place, after)
+        return f"release {place} {after!r}"
+    field = chance.choice(["run", "continues", "dataset", "stack", "records", "head", "release"])
+    draft.manifest[field] = value = chance.choice(["other", 8, None, "0" * 64])
+    return f"manifest {field} {value!r}"
+
+
+WAYS: list[Callable[[Draft, random.Random], str]] = [one_statement, linked_field, release_field]
+
+
+@pytest.mark.parametrize("made", [released, blocked, waived])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_changed_and_signed_again_is_found(
+    made: Callable[[], Draft], way: Callable[[Draft, random.Random], str]
+) -> None:
+    for number in range(COUNT):
+        chance = random.Random(f"{SEED} {way.__name__} {made.__name__} {number}")
+        draft = made()
+        told = way(draft, chance)
+        raw = seal(draft)
+        found = judged(raw), judged_by_second(raw)
+        assert {code for code, _ in found} <= {1, 2}, (SEED, number, told, found)
+
+
+@pytest.mark.parametrize("field", ["tools", "code", "reason"])
+def test_what_nothing_else_repeats_only_its_signer_can_know(field: str) -> None:
+    draft = released()
+    for _, body in draft.runs[draft.run]:
+        if field == "code":
+            body["inputs"]["code"] = "assay 2"
+        elif field == "tools" and "tools" in body:
+            body["tools"] = {"numpy": "3"}
+        else:
+            body["reason" if "reason" in body else "actor"] = "other"
+    draft.releases[-1]["actor"] = draft.body("ingest")["actor"]
+    if field == "reason":
+        draft.body("close")["actor"] = "other"
+    raw = seal(draft)
+    assert judged(raw) == judged_by_second(raw)
