@@ -46,6 +46,8 @@ def export(
 
     The same lineage gives the same bytes. A file that is there already is left as it is.
     """
+    from rich.console import Console
+
     from components.audit.access_log import record_access
     from pipelines.files import require_target, write_new
 
@@ -53,9 +55,11 @@ def export(
         raise InputError(f"no format {form!r}", where="--format", expected=" or ".join(_FORMATS))
     store = _store(source, stack, home)
     require_target(output)
-    graph = _read(store, run, home)
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+    with console.status(f"reading {store.name}"):
+        graph = _read(store, run, home)
+        content = _content(graph, source, form, home)
     runs = [node.key for node in graph.of_kind(NodeKind.RUN)]
-    content = _content(graph, source, form, home)
     there = _is_there(output, content)
     record_access(home, "lineage export", runs, f"{form} from {source}: {len(runs)} runs")
     if not there:
