@@ -61,12 +61,15 @@ def check_profiles(
         if name.startswith("profile_")
     }
     watch("profiles")
-    made, found = {}, []
+    made: dict[str, Profile] = {}
+    found: list[Recomputed] = []
     for name, profile in profiles_of(dataset, run.contract, run.policy.data_gate):
         watch(f"profile of {name}")
         made[name] = profile
         kept = _kept(artifacts / f"profile-{name}.json", recorded.get(name, ""))
-        nonce = kept.nonce if kept else row_key and profile_nonce(row_key, dataset, name)
+        nonce = kept.nonce if kept else None
+        if nonce is None and row_key is not None:
+            nonce = profile_nonce(row_key, dataset, name)
         found += _compare(run, name, recorded.get(name, ""), profile, kept, nonce)
     found += [compare_texts(n, "", recorded[n], "", PROFILE) for n in recorded if n not in made]
     return found, made
@@ -83,9 +86,9 @@ def _compare(
     recorded: str,
     profile: Profile,
     kept: StoredProfile | None,
-    nonce: str | bytes | None,
+    nonce: str | None,
 ) -> Iterator[Recomputed]:
-    if not isinstance(nonce, str):
+    if nonce is None:
         told = f"profile-{name}.json is not what was recorded, and no row key was given"
         yield Recomputed(name, "", recorded, told, Outcome.IMPOSSIBLE, PROFILE)
         return
@@ -135,7 +138,7 @@ def check_data_gate(
     )
     then = {f["rule"]: f for f in record.body["referee"]["findings"] if f["rule"] != _FROM_HISTORY}
     now = {f.rule: f for f in verdict.findings}
-    found = []
+    found: list[Recomputed] = []
     for rule in dict.fromkeys([*then, *now]):
         found += _rule(rule, then.get(rule), now.get(rule), run)
     return found
@@ -146,8 +149,7 @@ def _rule(
 ) -> Iterator[Recomputed]:
     recorded = then["measurement"] if then else None
     computed = now.measurement.to_json() if now and now.measurement else None
-    if recorded or computed:
-        held = (recorded or computed)["slice"]
-        yield compare_figures(rule, held, recorded, computed, run.policy, DATA_GATE)
+    if figure := recorded or computed:
+        yield compare_figures(rule, figure["slice"], recorded, computed, run.policy, DATA_GATE)
     status = str(now.status) if now else ""
     yield compare_texts("finding", rule, then["status"] if then else "", status, DATA_GATE)
