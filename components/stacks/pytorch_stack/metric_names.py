@@ -1,4 +1,4 @@
-"""Names of figures and long texts as MLflow can hold them, and how to read them back."""
+"""Names of figures as MLflow can hold them, and how to read them back."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from itertools import product
 from components.checks.measurement import Measurement
 from components.contract.policy import EVERYBODY, Change, Metric
 
-LONGEST_TAG = 5000
-_CUT = "…"
 _ESCAPED = re.compile(r"_([0-9a-f]+)_")
 _FIGURES = {
     *map(str, Metric),
@@ -54,14 +52,3 @@ def _unescape(text: str) -> str:
 def _character(found: re.Match[str]) -> str:
     point = int(found[1], 16)
     return chr(point) if point <= 0x10FFFF else found[0]
-
-
-def shortened(text: str) -> str:
-    """A text as a tag holds it: whole, or cut with an ellipsis at what every store can hold."""
-    return text if len(text) <= LONGEST_TAG else text[: LONGEST_TAG - 1] + _CUT
-
-
-def whole(text: str | None) -> str | None:
-    """A tag's text; None where it was cut, for then it is not what was said."""
-    cut = text is not None and len(text) == LONGEST_TAG and text.endswith(_CUT)
-    return None if cut else text

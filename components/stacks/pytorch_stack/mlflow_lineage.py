@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from operator import attrgetter
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.contract.stages import Stage
 from components.lineage.digests import decimal
 from components.lineage.graph import EdgeKind, GraphBuilder, NodeKind, StoreReading
-from components.stacks.pytorch_stack.metric_names import figure_of, whole
+from components.stacks.pytorch_stack.metric_names import figure_of
 from components.stacks.pytorch_stack.mlflow_entries import RunEntries, owners
-from components.stacks.pytorch_stack.mlflow_rows import read_rows, store_uri
+from components.stacks.pytorch_stack.mlflow_rows import by_key, read_rows, store_uri
+from components.stacks.pytorch_stack.tag_texts import read_document, whole
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
@@ -57,7 +57,7 @@ class _Reader:
 
     def __init__(self, rows: Rows, owner: Mapping[str, str], graph: GraphBuilder) -> None:
         self.rows, self.owner, self.graph = rows, owner, graph
-        self.tags = _by_key(rows["tags"], "run_uuid")
+        self.tags = by_key(rows["tags"], "run_uuid")
         self.inputs = _dataset_inputs(rows)
         self.metrics: dict[str, list[Row[Any]]] = defaultdict(list)
         for metric in rows["latest_metrics"]:
@@ -136,15 +136,16 @@ class _Reader:
             started=tags.get(f"{prefix}.started"),
             finished=tags.get(f"{prefix}.finished"),
             tools=whole(tags.get(f"{prefix}.tools")),
+            record=tags.get(f"{prefix}.record"),
         )
         graph.edge(node, EdgeKind.PART_OF, f"run/{run}")
         version = tags.get("assay.dataset_version")
         data = graph.node(NodeKind.DATASET, version) if version else None
         if stage is Stage.INGEST and data:
             graph.edge(node, EdgeKind.USED, data)
+        for name, value in self._told(stage, uuid):
+            graph.note(node, name, value)
         if stage is Stage.RELEASE_GATE:
-            for name, value in self._figures(uuid):
-                graph.note(node, f"figure:{name}", value)
             self._waiver(node, tags)
         for name, digest in _below(tags, f"assay.output.{stage}."):
             self._output(node, name, digest, data, tags)
@@ -162,11 +163,17 @@ class _Reader:
             thing = graph.node(NodeKind.ARTIFACT, digest)
         graph.edge(thing, EdgeKind.GENERATED_BY, stage, role=name)
 
-    def _figures(self, uuid: str) -> Iterator[tuple[str, str]]:
-        for metric in self.metrics[uuid]:
-            if (figure := figure_of(metric.key)) is not None:
+    def _told(self, stage: Stage, uuid: str) -> Iterator[tuple[str, str]]:
+        """What was found and measured; the release gate's figures are metrics of the run."""
+        tags = self.tags[uuid]
+        for rule, status in read_document(f"assay.stage.{stage}.findings", tags).items():
+            yield f"finding:{rule}", status
+        for figure, value in read_document(f"assay.stage.{stage}.figures", tags).items():
+            yield f"figure:{figure}", value
+        for metric in self.metrics[uuid] if stage is Stage.RELEASE_GATE else ():
+            if (known := figure_of(metric.key)) is not None:
                 value = "NaN" if metric.is_nan else str(decimal(metric.value))
-                yield "@".join(figure), value
+                yield f"figure:{'@'.join(known)}", value
 
     def _waiver(self, gate: str, tags: Tags) -> None:
         if digest := tags.get("assay.waiver.sha256"):
@@ -180,7 +187,7 @@ class _Reader:
         aliases: dict[tuple[str, int], list[str]] = defaultdict(list)
         for alias in self.rows["registered_model_aliases"]:
             aliases[alias.name, alias.version].append(alias.alias)
-        tags_of = _by_key(self.rows["model_version_tags"], "name", "version")
+        tags_of = by_key(self.rows["model_version_tags"], "name", "version")
         releases = {}
         for row in sorted(self.rows["model_versions"], key=lambda v: (v.name, v.version)):
             tags, known = tags_of[row.name, row.version], self.tags[row.run_id]
@@ -217,16 +224,6 @@ class _Reader:
         return node
 
 
-def _by_key(tags: Sequence[Row[Any]], *columns: str, key: str = "key") -> dict[Any, dict[str, str]]:
-    """Values by key of each thing that has tags; the columns name the thing."""
-    found: dict[Any, dict[str, str]] = defaultdict(dict)
-    thing_of, key_of = attrgetter(*columns), attrgetter(key)
-    for tag in tags:
-        if tag.value is not None:
-            found[thing_of(tag)][key_of(tag)] = tag.value
-    return found
-
-
 def _below(tags: Tags, prefix: str) -> Iterator[tuple[str, str]]:
     """Tags that begin with a prefix, without it."""
     return ((k.removeprefix(prefix), v) for k, v in sorted(tags.items()) if k.startswith(prefix))
@@ -237,7 +234,7 @@ def _dataset_inputs(rows: Rows) -> dict[str, dict[str, int]]:
 
     What was evaluated is a table of scores and no split: it has no such tags.
     """
-    tags = _by_key(rows["input_tags"], "input_uuid", key="name")
+    tags = by_key(rows["input_tags"], "input_uuid", key="name")
     found: dict[str, dict[str, int]] = defaultdict(dict)
     for link in rows["inputs"]:
         held = tags[link.input_uuid]

@@ -9,8 +9,10 @@ revision of the schema is held against the store's before anything is read.
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -88,6 +90,16 @@ def read_rows(uri: str, runs: Collection[str] | None = None) -> tuple[Rows, int]
                 statement = statement.where(condition)
             found[name] = connection.execute(statement).all()
         return found, len(statements)
+
+
+def by_key(tags: Sequence[Row[Any]], *columns: str, key: str = "key") -> dict[Any, dict[str, str]]:
+    """Values by key of each thing that has tags; the columns name the thing."""
+    found: dict[Any, dict[str, str]] = defaultdict(dict)
+    thing_of, key_of = attrgetter(*columns), attrgetter(key)
+    for tag in tags:
+        if tag.value is not None:
+            found[thing_of(tag)][key_of(tag)] = tag.value
+    return found
 
 
 def require_usable(uri: str) -> None:

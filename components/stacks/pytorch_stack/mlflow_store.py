@@ -14,8 +14,8 @@ from mlflow.entities import Metric, Param, RunTag
 from components.lineage.durable import writable_directory
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack import run_handle
-from components.stacks.pytorch_stack.metric_names import shortened
 from components.stacks.pytorch_stack.mlflow_rows import require_usable, store_uri
+from components.stacks.pytorch_stack.tag_texts import shortened
 
 _TAGS_AT_ONCE = 100
 _DEFAULT_EXPERIMENT = "0"

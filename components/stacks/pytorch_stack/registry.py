@@ -18,7 +18,6 @@ from components.lineage.digests import sha256_file
 from components.release.records import Release, read_releases
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack.frameworks import versions
-from components.stacks.pytorch_stack.metric_names import shortened
 from components.stacks.pytorch_stack.mlflow_store import (
     TrackedRun,
     continues,
@@ -26,6 +25,7 @@ from components.stacks.pytorch_stack.mlflow_store import (
 )
 from components.stacks.pytorch_stack.onnx_export import FEATURES, MODEL_FILE, OUTPUT
 from components.stacks.pytorch_stack.preprocessing import FittedInput, Kind
+from components.stacks.pytorch_stack.tag_texts import shortened
 
 CHAMPION = "champion"
 RELEASED = "released"

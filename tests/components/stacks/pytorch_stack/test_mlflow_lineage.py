@@ -26,8 +26,7 @@ UNKNOWN = {
     NodeKind.ARTIFACT: {"name", "type"},
     NodeKind.MODEL: {"name", "type"},
 }
-"""What the evidence knows of a thing and MLflow does not; figures of few people and those of the
-data gate come to it."""
+"""What the evidence knows of a thing and MLflow does not; figures of few people come to it."""
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +70,22 @@ def test_the_gates_figures_are_mapped_back_exactly(settled: Settled, native, evi
     known = {k for k in evidence.nodes[gate].attributes if k.startswith("figure:")}
     assert {"figure:roc_auc@overall", "figure:tpr@sex=f", "figure:tpr_difference@sex"} <= told
     assert told < known  # those of fewer than eleven people are in the evidence alone
+
+
+def test_the_data_gates_figures_and_every_finding_are_known(settled, native, evidence) -> None:
+    gate = f"stage/{settled.released.spec.run_id}/data_gate"
+    told, known = (
+        {
+            k: v
+            for k, v in graph.nodes[gate].attributes.items()
+            if k.startswith(("figure:", "finding:"))
+        }
+        for graph in (native, evidence)
+    )
+    assert told == known
+    assert len([k for k in told if k.startswith("figure:")]) > 3
+    closed = f"stage/{settled.blocked.spec.run_id}/release_gate"
+    assert "FAIL" in native.nodes[closed].attributes.values()
 
 
 def test_the_head_is_the_closing_records(settled: Settled, native) -> None:
