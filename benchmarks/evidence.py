@@ -50,7 +50,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = dict.fromkeys(PARTS, 0.0)
-        self.cpu_seconds = 0.0
+        self.cpu_seconds: dict[str, float] = dict.fromkeys(PARTS, 0.0)
         self.calls: Counter[str] = Counter()
         self._running = False
 
@@ -74,7 +74,7 @@ class Stopwatch:
                 return function(*args, **kwargs)
             finally:
                 self.seconds[part] += time.perf_counter() - began
-                self.cpu_seconds += time.process_time() - cpu
+                self.cpu_seconds[part] += time.process_time() - cpu
                 self.calls[part] += 1
                 self._running = False
 
@@ -108,6 +108,7 @@ def measure(home: Path) -> dict[str, Any]:
     pytorch_pipeline.settle(process, outcome)
     work = time.perf_counter() - started
     evidence, cpu = sum(watch.seconds.values()), time.process_time() - cpu
+    evidence_cpu = sum(watch.cpu_seconds.values())
     return {
         "outcome": outcome,
         "records": len(process.chain.records()),
@@ -115,11 +116,16 @@ def measure(home: Path) -> dict[str, Any]:
         "load_seconds": round(loaded - began, 2),
         "evidence_seconds": round(evidence, 3),
         "parts": {
-            p: {"seconds": round(watch.seconds[p], 3), "calls": watch.calls[p]} for p in PARTS
+            p: {
+                "seconds": round(watch.seconds[p], 3),
+                "cpu_seconds": round(watch.cpu_seconds[p], 3),
+                "calls": watch.calls[p],
+            }
+            for p in PARTS
         },
         "cpu_seconds": round(cpu, 2),
-        "evidence_cpu_seconds": round(watch.cpu_seconds, 3),
-        "cpu_share": round(watch.cpu_seconds / cpu, 4),
+        "evidence_cpu_seconds": round(evidence_cpu, 3),
+        "cpu_share": round(evidence_cpu / cpu, 4),
         "share": round(evidence / (loaded - began + work), 4),
         "share_of_work": round(evidence / work, 4),
     }

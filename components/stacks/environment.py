@@ -94,8 +94,9 @@ def environment_digest() -> str:
 
 
 def _distributions() -> list[tuple[str, str]]:
-    found = {(d.name.lower(), d.version) for d in metadata.distributions() if d.name}
-    return sorted(found)
+    # Each look at a name or a version parses the whole file again: one look at each file.
+    files = [d.metadata for d in metadata.distributions()]
+    return sorted({(f["Name"].lower(), f["Version"]) for f in files if f["Name"]})
 
 
 def _lock() -> str:
