@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from components.stacks.model_signing import beside
 from components.stacks.process import ReleaseProcess
 from components.stacks.stages import Stage
 from pipelines.tfx_release_pipeline import (
@@ -223,8 +224,10 @@ def settle(process: ReleaseProcess, outcome: str) -> None:
     pushed = next((r for r in process.chain.records() if r.stage == Stage.PUSH), None)
     if outcome != "released" and pushed is not None:
         location = Path(process.spec.home) / str(pushed.body["facts"]["location"])
-        if location.exists():
-            shutil.move(location, process.spec.directory / "native" / "withdrawn")
+        withdrawn = process.spec.directory / "native" / "withdrawn"
+        for path, target in ((location, withdrawn), (beside(location), beside(withdrawn))):
+            if path.exists():
+                shutil.move(path, target)
     from components.stacks.tfx_stack import mlmd_store, native_receipt, native_records
 
     if mlmd_store.is_there(Path(process.spec.home)):
