@@ -26,6 +26,7 @@ from components.lineage.commitments import load_or_create_row_key
 from components.lineage.durable import writable_directory, write_atomically
 from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, EvidenceRecord, chain_of
 from components.lineage.evidence_keys import HomeKeys
+from components.lineage.model_keys import ModelKeys
 from components.release.records import read_releases
 from components.stacks.abandoned import close_abandoned, held, hold, let_go
 from components.stacks.environment import SBOM_FILE, Environment, environment
@@ -95,7 +96,8 @@ def prepare(
     writable_directory(home / "keys").chmod(0o700)
     row_key = load_or_create_row_key(row_key_path(home))
     datasets = {p: ingest(contract, policy, home, row_key, data) for p, policy in policies.items()}
-    HomeKeys(home).signer()  # made now, or found wanting before anything is written
+    for keys in (HomeKeys(home), ModelKeys(home)):
+        keys.signer()  # made now, or found wanting before anything is written
     close_abandoned(home)
     surroundings = environment()
     return [

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from components.contract.errors import InputError
 from components.contract.stages import Stage
 from components.lineage.digests import sha256_file
-from components.lineage.model_keys import ModelKeys
+from components.lineage.model_keys import KEY_VARIABLE, ModelKeys
 from components.lineage.model_signature import ModelSignatureError, sign_model
 from components.stacks.model_signing import (
     MODEL_SIGNATURE,
@@ -23,7 +24,7 @@ from components.stacks.model_signing import (
 )
 from components.stacks.process import ReleaseProcess
 from components.stacks.stages import StageResult
-from pipelines.launch import prepare_release
+from pipelines.launch import Order, prepare, prepare_release
 from tests import seeded
 from tests.plain_stack import PlainStack, changed_outputs, start
 
@@ -187,6 +188,17 @@ def test_a_model_that_a_stack_signed_itself_is_verified_when_it_is_recorded(
     assert process.run_stage(Stage.TRAIN, lambda: stack.hook(Stage.TRAIN))
     held = _output(process, Stage.TRAIN, MODEL_SIGNATURE)
     assert held["sha256"] == sha256_file(signature_file(process.spec))
+
+
+def test_a_key_that_cannot_sign_is_refused_before_a_run_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract, policy = seeded.write_documents(tmp_path / "documents")
+    data = seeded.write_rows(tmp_path / "rows.csv")
+    monkeypatch.setenv(KEY_VARIABLE, str(tmp_path / "none.key"))
+    with pytest.raises(InputError, match="none.key: cannot be read"):
+        prepare(contract, [Order("pytorch", "plain", policy)], tmp_path / "home", data)
+    assert not (tmp_path / "home" / "runs").exists()
 
 
 def test_the_library_is_not_imported_before_it_is_needed() -> None:
