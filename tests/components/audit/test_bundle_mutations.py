@@ -33,7 +33,10 @@ FREE = {
     "tools", "reason", "seconds", "name", "kind", "rule", "measurement", "code", "environment",
     "lock", "image", "nativeMeasurements", "measurements", "finished", "expires",
 }  # fmt: skip
-"""Fields that nothing else in a bundle repeats: what a signer says there, only he can know."""
+"""Fields that nothing else in a bundle repeats: what a signer says there, only he can know.
+
+So it is with a single finding of a run that stayed closed because of another one.
+"""
 
 Path = tuple[str | int, ...]
 
@@ -63,7 +66,7 @@ def mutated(value: Any, chance: random.Random) -> Any:
     if len(value) == 64:
         at = chance.randrange(64)
         return value[:at] + format((int(value[at], 16) + 1) % 16, "x") + value[at + 1 :]
-    return chance.choice([value + "x", value[:-1], "", None, 7, "other"])
+    return chance.choice([value + "x", value[1:] + "y", None, 7, "other"])
 
 
 def put(document: Any, path: Path, value: Any) -> None:
@@ -120,7 +123,8 @@ def linked_field(draft: Draft, chance: random.Random) -> str:
         run = chance.choice(list(draft.runs))
         stage, body = chance.choice(draft.runs[run])
         place = chance.choice(list(leaves(body)))
-        if not any(step in FREE for step in place) and len(draft.runs[run]) > 1:
+        of_finding = "findings" in place and not draft.releases
+        if not of_finding and not any(step in FREE for step in place):
             break
     before = get(body, place)
     after = mutated(before, chance)
