@@ -1,7 +1,7 @@
 """How long an audit takes: all questions on the evidence of many runs, read, checked and answered.
 
 The runs of a home are written again under new ids, each record signed with a key of the copy's own,
-until there are as many as are wanted; every other file of a run stays behind. ``python -m
+until there are as many as are wanted; what a run made stays behind. ``python -m
 benchmarks.audit HOME --runs 1000`` prints one JSON document; ``--at-most 5`` makes it an error
 where the answers of a stack take more seconds.
 """
@@ -46,6 +46,10 @@ def write_again(source: Path, home: Path, stack: str, runs: int) -> int:
     ]
     if not known:
         raise SystemExit(f"{source} has no run of {stack}")
+    for manifest in source.glob("datasets/*/*/manifest.json"):
+        copy = home / manifest.relative_to(source)
+        copy.parent.mkdir(parents=True)
+        shutil.copyfile(manifest, copy)
     size = 0
     for number in range(runs):
         directory, records = known[number % len(known)]
