@@ -54,16 +54,12 @@ def _check(home: Path, stack: str, run: str | None) -> tuple[list[StackCheck], l
     if stack not in (*_STACKS, "both"):
         raise InputError(f"no stack {stack!r}", where="--stack", expected="tfx, pytorch or both")
     wanted = _STACKS if stack == "both" else (stack,)
+    its_stack = stack_of(run) if run and stack_of(run) in wanted else None
     checks, notes = [], []
     for name in wanted:
         mine = runs_of(home, name)
-        if (
-            run is not None
-            and run not in mine
-            and stack_of(run) in wanted
-            and stack_of(run) != name
-        ):
-            notes.append(f"{name}: not asked, for {run} is a run of {stack_of(run)}")
+        if its_stack not in (None, name):
+            notes.append(f"{name}: not asked, for {run} is a run of {its_stack}")
             continue
         try:
             check = check_stack(home, name, native_store(name, home), run)
@@ -100,8 +96,10 @@ def _print(checks: Sequence[StackCheck], notes: Sequence[str]) -> None:
         for d in check.differences:
             told = d.to_json()
             typer.echo(f"{d.status}  {d.kind}: {told['where']}")
-            if d.old is not None or d.new is not None:
-                typer.echo(f"    {told['old'] or 'nothing'} -> {told['new'] or 'nothing'}")
+            if d.old is not None and d.new is not None:
+                typer.echo(f"    {told['old']} -> {told['new']}")
+            elif d.old is not None or d.new is not None:
+                typer.echo(f"    was {told['old']}" if d.new is None else f"    {told['new']}")
         gone = f" ({check.files.gone} no longer there)" if check.files.gone else ""
         typer.echo(
             f"{check.stack}: {len(check.runs)} runs, {check.entries} entries of {check.store}, "
