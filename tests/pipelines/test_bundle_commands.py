@@ -7,14 +7,18 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from components.audit import verify_bundle
 from components.contract.errors import InputError
+from components.lineage.keys import new_key, public_text
 from components.release.records import read_releases
 from components.release.run_evidence import read_evidence
+from components.release.waiver_requests import Asked, request_waiver
 from components.stacks.run_spec import RunSpec
 from pipelines.cli import app
 from tests import seeded
@@ -163,3 +167,51 @@ def test_verify_loads_no_framework_and_no_table_library(home: Path, bundle: Path
         [sys.executable, "-c", code, "verify", bundle, *key(home)], capture_output=True, text=True
     )
     assert done.stdout.splitlines()[-1] == "0 []"
+
+
+def test_a_waived_run_is_imported_with_what_it_continues(tmp_path: Path) -> None:
+    home, other, path = tmp_path / "home", tmp_path / "other", tmp_path / "bundle.zip"
+    keys = {name: new_key(home / "people", name) for name in ("ana", "bo")}
+    ana, bo = ({n: public_text(pair.raw)} for n, pair in keys.items())
+    rules = {"max_days": 30, "signers": ana, "cosigners": bo}
+    contract, policy = seeded.write_documents(home / "documents", lambda d: d.update(waivers=rules))
+    data = seeded.write_rows(home / "rows.csv", seeded.biased)
+    process = start(home, "plain", policy=policy, contract=contract, data=data)
+    assert PlainStack(process).run() == "blocked"
+    now = datetime.now(UTC)
+    asked = Asked(
+        "release_gate", "Nurses call everybody until then.", str(now.date() + timedelta(days=7)),
+        keys["ana"].private, keys["bo"].private, "tester", now,
+    )  # fmt: skip
+    request_waiver(process.spec.directory, asked)
+    again = start(home, "plain", continues=process)
+    assert PlainStack(again).release() == "released"
+    run = again.spec.run_id
+    for given in (
+        ["bundle", run, "-o", str(path), "--home", str(home)],
+        ["import", str(path), *key(home), "--home", str(other)],
+        ["bundle", run, "-o", str(tmp_path / "again.zip"), "--home", str(other)],
+    ):
+        done = RUNNER.invoke(app, given, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+    imported = read_evidence(other / "runs" / run)
+    assert (imported.continues, imported.outcome) == (process.spec.run_id, "released")
+    assert RunSpec.load(other / "runs" / run).reason == "a test"
+    problems = verify_bundle.verify_bundle(
+        path.read_bytes(), verify_bundle.load_key(home / "keys" / "evidence.pub")
+    )[1]
+    assert problems == []
+
+
+def test_a_home_whose_history_is_another_refuses(home: Path, bundle: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    folder = other / "releases" / "insurer" / "tfx"
+    folder.mkdir(parents=True)
+    (folder / "000001.json").write_bytes(b"another")
+    with pytest.raises(InputError, match="in the home already, with other content"):
+        RUNNER.invoke(
+            app,
+            ["import", str(bundle), *key(home), "--home", str(other)],
+            catch_exceptions=False,
+        )
+    assert list((other / "runs").iterdir()) == []

@@ -35,7 +35,7 @@ FREE = {
 }  # fmt: skip
 """Fields that nothing else in a bundle repeats: what a signer says there, only he can know.
 
-So it is with a single finding of a run that stayed closed because of another one.
+So it is with a blocked run's outputs, and with one finding where another keeps its gate closed.
 """
 
 Path = tuple[str | int, ...]
@@ -123,8 +123,8 @@ def linked_field(draft: Draft, chance: random.Random) -> str:
         run = chance.choice(list(draft.runs))
         stage, body = chance.choice(draft.runs[run])
         place = chance.choice(list(leaves(body)))
-        of_finding = "findings" in place and not draft.releases
-        if not of_finding and not any(step in FREE for step in place):
+        alone = not draft.releases and {"findings", "outputs", "facts"} & set(place)
+        if not alone and not any(step in FREE for step in place):
             break
     before = get(body, place)
     after = mutated(before, chance)
