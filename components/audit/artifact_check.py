@@ -49,8 +49,8 @@ NOTHING = FileCheck(0, 0, ())
 def check_outputs(home: Path, run: RunFacts) -> FileCheck:
     """Recompute the SHA-256 of everything that a run recorded as left behind.
 
-    Every copy of a model must be what was recorded. Of another output that one must be which the
-    referee kept, in the run's ``artifacts``; else one of that name, for stacks keep drafts too.
+    Every copy of a model must be what was recorded. Of another output those must be which lie in
+    the run's ``artifacts`` or where the record says; else one of that name, for stacks keep drafts.
     """
     directory = home / "runs" / run.run
     places = _places(directory)
@@ -91,22 +91,20 @@ def _copies(
     name: str,
 ) -> tuple[list[Path], list[Path]]:
     """Copies of which each must be what was recorded, and copies of which one must be."""
-    kept = directory / "artifacts" / f"{stage.stage}-{output}.parquet"
-    copies = list(places.get(name, ()))
-    pushed = stage.facts.get("location", "")
-    if Path(pushed).name == name and (path := _inside(home, pushed)) and path.exists():
-        copies.append(path)
+    artifacts, copies = directory / "artifacts", list(places.get(name, ()))
+    exact = [artifacts / name]
+    if told := _inside(home, stage.facts.get("location", "")):
+        exact.append(told.parent / name)  # what was pushed, and what lies beside it
+    exact = [path for path in exact if path.exists()]
+    kept = artifacts / f"{stage.stage}-{output}.parquet"
     if output in _MODELS:
-        return list(dict.fromkeys(copies)), []
-    sure = [p for p in (kept, directory / "artifacts" / name) if p.exists()]
-    if directory / "artifacts" / name in sure:
-        return sure, []
-    return sure, copies
+        return list(dict.fromkeys([*copies, *exact])), []
+    return [*exact, *([kept] if kept.exists() else [])], [] if exact else copies
 
 
 def _inside(home: Path, location: str) -> Path | None:
-    """A location as a path of the home; None where it leads out of it."""
-    inside = (home / location).resolve().is_relative_to(home.resolve())
+    """A location as a path of the home; None where there is none, or it leads out of it."""
+    inside = location and (home / location).resolve().is_relative_to(home.resolve())
     return home / location if inside else None
 
 
