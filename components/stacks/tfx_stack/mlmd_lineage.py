@@ -125,9 +125,8 @@ class _RunReader:
         for execution in self.rows.executions.get(self.run, ()):
             node = names.node_of(self.rows.types[execution.type_id])
             stage = names.STAGE_NODES.get(node)
-            told = properties_of(execution)
-            if stage is not None and told.get(names.STAGE):
-                self.stages[stage] = (execution, told)
+            if stage is not None and names.STAGE in execution.custom_properties:
+                self.stages[stage] = (execution, properties_of(execution))
             for event in self.rows.events.get(execution.id, ()):
                 if event.type != event.OUTPUT or event.artifact_id not in held:
                     continue
@@ -168,8 +167,8 @@ class _RunReader:
             )
             graph.edge(thing, EdgeKind.GENERATED_BY, node, role=name)
         for (of, name), artifact in self.made.items():
-            digest = self._digest(of, name)
-            if of is not stage or digest is None:
+            digest = self._digest(of, name) if of is stage else None
+            if digest is None:
                 continue
             location = self._location(artifact)
             folder = names.SERVING_FORMAT if name == "model" else location.rpartition("/")[2]
@@ -190,8 +189,9 @@ class _RunReader:
 
     def _location(self, artifact: Any) -> str:
         """Where it is in the home; a home that was moved still says it alike."""
-        told = properties_of(artifact)
-        address = told.get(names.PUSHED_DESTINATION) or artifact.uri
+        address = artifact.uri
+        if names.PUSHED_DESTINATION in artifact.custom_properties:
+            address = artifact.custom_properties[names.PUSHED_DESTINATION].string_value
         for folder in ("runs", "serving"):
             _, found, rest = address.partition(f"/{folder}/")
             if found:
@@ -219,8 +219,10 @@ class _RunReader:
 
 def _document(told: Properties, name: str) -> dict[str, Any]:
     """A property that is JSON; one that somebody edited into none says nothing of the lineage."""
+    if name not in told:
+        return {}
     try:
-        found = json.loads(told.get(name, "{}"))
+        found = json.loads(told[name])
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

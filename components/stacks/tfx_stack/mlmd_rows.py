@@ -155,6 +155,8 @@ def text_of(value: Any) -> str:
         return ""
     held = getattr(value, kind)
     match kind:
+        case "string_value":
+            return str(held)
         case "double_value":
             return str(decimal(held))
         case "struct_value" | "proto_value":

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from components.contract.errors import EvidenceError, InputError
 from components.lineage.durable import writable_directory
 from components.stacks.store_uris import MLMD_VARIABLE, mlmd_uri, without_password
+from components.stacks.tfx_stack.mlmd_postgresql import index_beginnings
 
 # MLMD's database drivers narrate every connection on the terminal, and read this when loaded.
 os.environ.setdefault("GLOG_minloglevel", "4")
@@ -38,7 +39,9 @@ def connection(home: Path, *, read_only: bool = False) -> Any:
 
     ``ASSAY_MLMD_URI`` names a PostgreSQL or MySQL database; else it is SQLite in the home.
     PostgreSQL is what the tests run; the MySQL connection is written after MLMD's own
-    documentation and has not been run against a server.
+    documentation and has not been run against a server. MLMD 1.17 cannot write a text with a
+    backslash to PostgreSQL (it quotes the text twice), and the settings of TFX's Evaluator have
+    some: with it a run gets as far as training there, and breaks off before the release gate.
 
     Args:
         home: the home, whose ``stores`` are made where they are needed.
@@ -68,6 +71,18 @@ def connection(home: Path, *, read_only: bool = False) -> Any:
     else:
         raise _no_uri(uri, "MLMD has no such store")
     return config
+
+
+def prepare(home: Path) -> None:
+    """Make the store, where it is not there, able to hold what a TFX pipeline writes.
+
+    Raises:
+        InputError: it cannot be opened or changed.
+    """
+    CountedStore(home, writable=True)
+    config = connection(home)
+    if config.HasField("postgresql"):
+        index_beginnings(config.postgresql, without_password(mlmd_uri(home)))
 
 
 def is_there(home: Path) -> bool:

@@ -55,8 +55,9 @@ def begin_run(process: ReleaseProcess) -> None:
     """Make the run's context before its pipeline runs: a run that is killed is known as well."""
     from ml_metadata.proto import metadata_store_pb2 as pb
 
-    from components.stacks.tfx_stack.mlmd_store import CountedStore
+    from components.stacks.tfx_stack.mlmd_store import CountedStore, prepare
 
+    prepare(Path(process.spec.home))
     store = CountedStore(Path(process.spec.home), writable=True)
     kind = store.put_context_type(
         pb.ContextType(name=names.RUN_CONTEXT), can_add_fields=True, can_omit_fields=True

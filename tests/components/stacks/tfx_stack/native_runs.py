@@ -42,10 +42,11 @@ class Clinic:
     data: Path
 
     @classmethod
-    def open(cls, folder: Path, *, least_auc: float = 0.51) -> Clinic:
-        """A home in a folder; no model has an area under the curve of 0.9999."""
+    def open(cls, folder: Path, *, least_auc: float = 0.51, min_rows: int = 10) -> Clinic:
+        """A home in a folder; no model has an area of 0.9999, no data a million rows."""
         contract = clinic.contract(folder)
-        policy = clinic.policy(folder, contract, partial(_rules, least_auc=least_auc))
+        rules = partial(_rules, least_auc=least_auc, min_rows=min_rows)
+        policy = clinic.policy(folder, contract, rules)
         data = folder / "clinic.csv"
         data.write_text(clinic.csv_text(learnable_rows()), encoding="utf-8")
         return cls(folder / "home", contract.path, policy.path, data)
@@ -58,7 +59,8 @@ class Clinic:
         )  # fmt: skip
 
 
-def _rules(document: clinic.Document, least_auc: float) -> None:
+def _rules(document: clinic.Document, least_auc: float, min_rows: int) -> None:
+    document["data_gate"]["min_rows"] = min_rows
     document["data_gate"]["drift"]["default"]["at_most"] = 0.9
     common = {"tested_on": "point", "min_n": 1, "grounds": "A test of MLMD, of no figure."}
     document["release_gate"]["limits"] = [

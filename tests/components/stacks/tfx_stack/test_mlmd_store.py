@@ -21,7 +21,7 @@ from components.stacks.store_uris import MLMD_VARIABLE
 from components.stacks.tfx_stack import mlmd_names as names
 from components.stacks.tfx_stack.mlmd_lineage import MlmdLineage
 from components.stacks.tfx_stack.mlmd_rows import read_rows, text_of
-from components.stacks.tfx_stack.mlmd_store import CountedStore, connection
+from components.stacks.tfx_stack.mlmd_store import CountedStore, connection, prepare
 
 pgserver = pytest.importorskip("pgserver", reason="no PostgreSQL for this Python")
 
@@ -268,6 +268,23 @@ def test_a_server_tells_what_a_file_tells(
         then = {k: v for k, v in held.items() if not k.endswith("/created")}
         now = {k: v for k, v in served.entries[run].items() if not k.endswith("/created")}
         assert now == then
+
+
+def test_a_server_holds_texts_as_long_as_tfxs(tmp_path: Path, on_server: str, server: Any) -> None:
+    prepare(tmp_path)
+    prepare(tmp_path)  # by the next run
+    fill(tmp_path, 1)
+    store = CountedStore(tmp_path, writable=True)
+    (context,) = store.get_contexts()
+    text = "".join(chr(ord("a") + i * i % 26) + str(i) for i in range(100_000))
+    context.custom_properties["assay_reason"].string_value = text
+    store.put_contexts([context])
+    (again,) = CountedStore(tmp_path).get_contexts()
+    assert text_of(again.custom_properties["assay_reason"]) == text
+    indexes = server.psql(
+        "\\c mlmd\nSELECT indexdef FROM pg_indexes WHERE indexname LIKE '%string'"
+    )
+    assert indexes.count('"left"(string_value, 255)') == 3
 
 
 def test_a_database_that_is_not_there_is_not_made(
