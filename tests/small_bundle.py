@@ -274,7 +274,8 @@ def _seal_waiver(draft: Draft, found: Sources, head: str) -> None:
     found[f"waivers/{digest}.json"] = raw
     held = {"sha256": digest, "model": statement["subject"][0]["digest"]["sha256"], **said}
     draft.body("release_gate").setdefault("waiver", held)
-    draft.releases[-1]["waiver"] = draft.releases[-1]["waiver"] or digest
+    for record in draft.releases[-1:]:
+        record["waiver"] = record["waiver"] or digest
 
 
 def _seal_releases(draft: Draft, found: Sources, head: str) -> None:

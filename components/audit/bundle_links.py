@@ -15,7 +15,6 @@ from components.audit.bundle_format import TamperedError
 from components.checks.measurement import Status
 from components.contract.stages import GATES, Stage
 from components.lineage.evidence import CLOSING_STAGE, EvidenceRecord
-from components.release.records import Release
 from components.release.run_evidence import Records
 
 _BOUND = ("contract", "policy", "dataset", "datasetVersion", "rowsRoot", "seed")
@@ -117,12 +116,12 @@ def _check_times(run: str, records: Sequence[EvidenceRecord]) -> None:
     end = None
     for record in records:
         entry, body = entry_of(run, record), record.body
-        finished = _time(entry, body["finished"])
+        finished = moment_of(entry, body["finished"])
         if record.stage == CLOSING_STAGE:
             if end is not None and finished < end:
                 raise TamperedError(entry, "it closes the run before its last stage ended")
             return
-        started = _time(entry, body["started"])
+        started = moment_of(entry, body["started"])
         if (end is not None and started != end) or finished < started:
             raise TamperedError(entry, "its times do not follow those of the stage before")
         if body["seconds"] != f"{(finished - started).total_seconds():.1f}":
@@ -130,7 +129,12 @@ def _check_times(run: str, records: Sequence[EvidenceRecord]) -> None:
         end = finished
 
 
-def _time(entry: str, text: str) -> datetime:
+def moment_of(entry: str, text: str) -> datetime:
+    """A time out of a record's text.
+
+    Raises:
+        TamperedError: it is none.
+    """
     try:
         return datetime.fromisoformat(text)
     except ValueError as error:
@@ -227,52 +231,3 @@ def check_limits(run: str, own: Records, policy: Mapping[str, Any]) -> None:
         if limit["id"] not in judged:
             what = f"it is open and says nothing of limit {limit['id']}"
             raise TamperedError(entry_of(run, gate), what)
-
-
-def check_release(
-    run: str, own: Records, whole: Records, history: Sequence[Release], origin_id: str
-) -> None:
-    """The last release of the history is what the run came to.
-
-    Raises:
-        TamperedError: it says something else than the run's records.
-    """
-    release = history[-1]
-    entry = f"releases/{release.dataset}/{release.stack}/{release.number:06d}.json"
-    closing, gate = own[CLOSING_STAGE], own[Stage.RELEASE_GATE]
-    waiver = gate.body.get("waiver")
-    continues = "" if origin_id == run else origin_id
-    earlier = [r.continues or r.run for r in history[:-1]]
-    kind = "waived" if waiver else "release"
-    expected = {
-        "run": run,
-        "candidate": closing.body["candidate"],
-        "model": own[Stage.PUSH].body["outputs"]["serving_model"]["sha256"],
-        "head": closing.digest,
-        "policy": closing.body["inputs"]["policy"],
-        "contract": closing.body["inputs"]["contract"],
-        "actor": closing.body["actor"],
-        "at": _time(entry, closing.body["finished"]),
-        "kind": "rollback" if continues and continues in earlier else kind,
-        "continues": continues,
-        "reason": gate.body["facts"].get("reason", "") if continues else "",
-        "waiver": waiver["sha256"] if waiver else "",
-        "verdicts": {
-            s: r.body["verdict"]["status"] for s, r in whole.items() if "verdict" in r.body
-        },
-        "supersedes": release.number - 1,
-    }
-    for field, value in expected.items():
-        found = getattr(release, field)
-        if (dict(found) if field == "verdicts" else found) != value:
-            raise TamperedError(entry, f"its {field} is not what the run's records come to")
-    _check_champion(run, gate, history)
-
-
-def _check_champion(run: str, gate: EvidenceRecord, history: Sequence[Release]) -> None:
-    champion = gate.body.get("champion")
-    if champion is None:
-        return
-    before = {r.number: r for r in history[:-1]}.get(champion["release"])
-    if before is None or (before.run, before.model) != (champion["run"], champion["model"]):
-        raise TamperedError(entry_of(run, gate), "its champion is not that release of the history")

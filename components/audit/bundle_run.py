@@ -11,10 +11,10 @@ from components.audit.bundle_links import (
     CONTINUED,
     check_continues,
     check_model,
-    check_release,
     check_run,
     entry_of,
 )
+from components.audit.bundle_release import check_release
 from components.contract.errors import EvidenceError
 from components.contract.stages import Stage
 from components.lineage.dsse import UnknownSignerError
@@ -28,8 +28,6 @@ from components.lineage.evidence import (
 from components.lineage.receipts import RECEIPT, parse_receipt
 from components.release.records import Release, read_history
 from components.release.run_evidence import Records
-
-_NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,8 +76,8 @@ class BadInput(Exception):
 # ---- the archive: stored entries in rising order, and not a byte beside them
 
 
-def read_archive(view: memoryview) -> list[Entry]:
-    """Name, start, size and CRC-32 of each entry."""
+def read_end(view: memoryview) -> tuple[int, int, int]:
+    """Where the directory begins and ends, and how many entries it has."""
     end = len(view) - 22
     if end < 0 or bytes(view[end : end + 4]) != b"PK\5\6":
         tail = bytes(view[-65_600:])
@@ -88,6 +88,12 @@ def read_archive(view: memoryview) -> list[Entry]:
     wrong = disk or first or comment or here != count or not 1 <= count <= MOST_ENTRIES
     if wrong or begin + length != end or len(view) > MOST_BYTES:
         raise Tampered("the archive", "its end is not that of a bundle")
+    return begin, end, count
+
+
+def read_archive(view: memoryview) -> list[Entry]:
+    """Name, start, size and CRC-32 of each entry."""
+    begin, end, count = read_end(view)
     found, folded, place, position, before = [], set(), begin, 0, ""
     for _ in range(count):
         head = bytes(view[place : place + 46])
@@ -596,25 +602,31 @@ def check_receipt(run: str, head: str, kept: Mapping[str, bytes], keys: Keys) ->
 # ---- release history, documents and waiver
 
 
+def open_release(raw: bytes, keys: Keys, entry: str) -> tuple[Record, str, int]:
+    """A release record, its digest, and which of the three formats it has; the third is signed."""
+    document = parse(raw, entry)
+    digest = hashlib.sha256(raw).hexdigest()
+    formats = {"assay-release/v1": 1, "assay-release/v2": 2}
+    kind = formats.get(str(document.get("schemaVersion")), 3)
+    if kind == 3:
+        statement, _, digest = open_envelope(raw, keys, entry)
+        document = statement["predicate"]
+        good = isinstance(document, dict)
+        good = good and document.get("schemaVersion") == "assay-release/v3"
+        good = good and statement["predicateType"] == "urn:assay:release:v3"
+        model = {"name": "model", "digest": {"sha256": document.get("model") if good else ""}}
+        if not good or statement["subject"] != [model]:
+            raise Tampered(entry, "it is no release record")
+    return document, digest, kind
+
+
 def read_history(said: Record, kept: Mapping[str, bytes], keys: Keys) -> list[Record]:
     """Every release up to the run's own."""
     folder = f"releases/{said['dataset']}/{said['stack']}/"
     found: list[Record] = []
     before, version = ZEROS, 1
     for entry in sorted(n for n in kept if n.startswith(folder)):
-        document = parse(kept[entry], entry)
-        digest = hashlib.sha256(kept[entry]).hexdigest()
-        formats = {"assay-release/v1": 1, "assay-release/v2": 2}
-        kind = formats.get(str(document.get("schemaVersion")), 3)
-        if kind == 3:
-            statement, _, digest = open_envelope(kept[entry], keys, entry)
-            document = statement["predicate"]
-            good = isinstance(document, dict)
-            good = good and document.get("schemaVersion") == "assay-release/v3"
-            good = good and statement["predicateType"] == "urn:assay:release:v3"
-            model = {"name": "model", "digest": {"sha256": document.get("model") if good else ""}}
-            if not good or statement["subject"] != [model]:
-                raise Tampered(entry, "it is no release record")
+        document, digest, kind = open_release(kept[entry], keys, entry)
         number = len(found) + 1
         if entry != f"{folder}{number:06d}.json" or not whole(number, number)(
             document.get("number")
@@ -742,6 +754,18 @@ def check_limits(said: Record, own: Records, kept: Mapping[str, bytes]) -> None:
         raise Tampered(gate["entry"], f"it is open and says nothing of limit {min(left)}")
 
 
+def open_waiver(raw: bytes, words: str, entry: str) -> tuple[Record, tuple[str, ...]]:
+    """A waiver's statement and who signed it, of those whose keys stand in the policy's text."""
+    pattern = r"""([a-z][a-z0-9._-]*)["']?\s*:\s*["']?([A-Za-z0-9+/]{43}=)"""
+    keys = {base64.b64decode(k): name for name, k in re.findall(pattern, words)}
+    try:
+        statement, signers, _ = open_envelope(raw, {n: k for k, n in keys.items()}, entry)
+    except BadInput as error:
+        raise Tampered(entry, "it is signed by a key that the policy does not name") from error
+    require(statement["predicate"], WAIVER, entry)
+    return statement, signers
+
+
 def check_waiver(
     said: Record, own: Records, origin: Records, origin_id: str, kept: Mapping[str, bytes]
 ) -> None:
@@ -756,15 +780,9 @@ def check_waiver(
         raise Tampered(entry, "it is missing, or another one")
     place = f"runs/{said['run']}/policy.yaml"
     words, _ = document_of(kept[place], place)
-    pattern = r"""([a-z][a-z0-9._-]*)["']?\s*:\s*["']?([A-Za-z0-9+/]{43}=)"""
-    keys = {base64.b64decode(k): name for name, k in re.findall(pattern, words)}
-    try:
-        statement, signers, _ = open_envelope(raw, {n: k for k, n in keys.items()}, entry)
-    except BadInput as error:
-        raise Tampered(entry, "it is signed by a key that the policy does not name") from error
+    statement, signers = open_waiver(raw, words, entry)
     waiver = statement["predicate"]
-    require(waiver, WAIVER, entry)
-    model = origin["train"]["body"]["outputs"]["model"]["sha256"]
+    model = origin["train"]["body"]["outputs"].get("model", {}).get("sha256")
     if statement["predicateType"] != "urn:assay:waiver:v1" or statement["subject"] != [
         {"name": "model", "digest": {"sha256": model}}
     ]:
@@ -829,19 +847,10 @@ def verify_bundle(raw: bytes | mmap.mmap, keys: Keys) -> tuple[list[str], list[t
     return checks, problems
 
 
-def _verify(
-    view: memoryview, keys: Keys, checks: list[str], problems: list[tuple[str, str]]
-) -> None:
-    entries = read_archive(view)
-    checks.append(f"archive: {len(entries)} entries in {len(view):,} bytes")
-    kept, digests, bad_sums = hash_entries(view, entries)
-    if MANIFEST not in kept:
-        raise Tampered(MANIFEST, "it is missing")
-    said, listed, signers = read_manifest(kept[MANIFEST], keys)
-    problems += compare(entries, digests, bad_sums, said["sizes"], listed)
-    if problems:
-        return
-    checks.append(f"manifest: signed by {', '.join(signers)}; {len(listed)} entries are as it says")
+def read_runs(
+    said: Record, kept: Mapping[str, bytes], keys: Keys, checks: list[str]
+) -> tuple[Records, Records, dict[str, Records]]:
+    """Records of the run, of the run that trained its model, and both by id; all fit together."""
     run, origin_id = said["run"], said["continues"] or said["run"]
     own = read_records(run, kept, keys)
     origin = own if origin_id == run else read_records(origin_id, kept, keys)
@@ -863,6 +872,24 @@ def _verify(
             f"chain of {name}: {len(records)} records signed, linked, closed as "
             f"{records['close']['body']['outcome']}; head {records['close']['digest']}"
         )
+    return own, origin, runs
+
+
+def _verify(
+    view: memoryview, keys: Keys, checks: list[str], problems: list[tuple[str, str]]
+) -> None:
+    entries = read_archive(view)
+    checks.append(f"archive: {len(entries)} entries in {len(view):,} bytes")
+    kept, digests, bad_sums = hash_entries(view, entries)
+    if MANIFEST not in kept:
+        raise Tampered(MANIFEST, "it is missing")
+    said, listed, signers = read_manifest(kept[MANIFEST], keys)
+    problems += compare(entries, digests, bad_sums, said["sizes"], listed)
+    if problems:
+        return
+    checks.append(f"manifest: signed by {', '.join(signers)}; {len(listed)} entries are as it says")
+    own, origin, runs = read_runs(said, kept, keys, checks)
+    body, origin_id = own["close"]["body"], said["continues"] or said["run"]
     history = read_history(said, kept, keys)
     if bool(history) != (body["outcome"] == "released"):
         raise Tampered(MANIFEST, "outcome and release history do not fit together")

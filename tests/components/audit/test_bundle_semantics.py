@@ -371,6 +371,7 @@ def waiver_cases() -> Iterator[Case]:
             lambda p=people: changed(lambda d: setattr(d, "waived_by", p), waived),
             wanted,
         )
+    yield "waiver of no model", lambda: changed(_no_model, waived), "(other model)"
     yield (
         "no waiver",
         lambda: packed(_without("waivers/"), waived),
@@ -385,6 +386,15 @@ def waiver_cases() -> Iterator[Case]:
                 draft.body("release_gate", run).update(native=side(found), referee=side(found))
 
         yield f"waiver of {rule}", lambda c=other: changed(c, waived), wanted
+
+
+def _no_model(draft: Draft) -> None:
+    """The model was never trained, and the run stopped before it was pushed."""
+    draft.body("train", EARLIER)["outputs"] = {}
+    gate, *_, (_, closing) = draft.runs[RUN]
+    closing.update(outcome="interrupted", records=1, notRun=["push", "score"])
+    draft.runs[RUN] = [gate, ("close", closing)]
+    draft.releases.clear()
 
 
 def _without(prefix: str) -> Callable[[Sources], None]:
