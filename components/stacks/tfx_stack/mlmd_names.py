@@ -16,7 +16,7 @@ PREFIX = "assay_"
 """Begins the name of every custom property of ours."""
 
 RUN, SHA256 = "assay_run", "assay_sha256"
-STAGE, RECORD_TYPE = "assay_stage", "AssayStageRecord"
+STAGE = "assay_stage"
 FIGURES, FINDINGS = "assay_figures", "assay_findings"
 OUTPUTS, WAIVER = "assay_outputs", "assay_waiver"
 

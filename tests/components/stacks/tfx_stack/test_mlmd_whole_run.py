@@ -19,7 +19,7 @@ from components.stacks.store_uris import MLMD_VARIABLE
 from components.stacks.tfx_stack import mlmd_names as names
 from components.stacks.tfx_stack import native_records, stage_nodes
 from components.stacks.tfx_stack.mlmd_lineage import MlmdLineage
-from components.stacks.tfx_stack.stage_artifacts import PUSHED_DESTINATION, StageRecord
+from components.stacks.tfx_stack.stage_artifacts import PUSHED_DESTINATION
 from pipelines import tfx_pipeline
 from tests.components.stacks.tfx_stack.native_runs import Clinic
 
@@ -83,5 +83,4 @@ def test_names_are_those_of_tfx() -> None:
     assert path_utils.serving_model_path("model") == f"model/{names.SERVING_FORMAT}"
     assert names.PUSHED_DESTINATION == PUSHED_DESTINATION
     assert names.RUN_CONTEXT == constants.PIPELINE_RUN_CONTEXT_TYPE_NAME
-    assert names.RECORD_TYPE == StageRecord.TYPE_NAME
     assert {getattr(stage_nodes, n).__name__ for n in names.STAGE_NODES} == set(names.STAGE_NODES)
