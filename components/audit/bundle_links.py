@@ -20,6 +20,7 @@ from components.release.run_evidence import Records
 _BOUND = ("contract", "policy", "dataset", "datasetVersion", "rowsRoot", "seed")
 CONTINUED = (Stage.RELEASE_GATE, Stage.PUSH, Stage.SCORE)
 _SIDES = ("native", "referee")
+_OVERTAKEN = "champion"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -211,9 +212,17 @@ def check_continues(run: str, own: Records, origin_id: str, origin: Records) -> 
     for field in ("stack", "candidate"):
         if gate.body[field] != first[field]:
             raise TamperedError(entry, f"its {field} is not that of the run that it continues")
-    for field in ("native", "champion", "nativeMeasurements"):
+    for field in ("native", "champion", "nativeMeasurements", "measurements"):
         if gate.body.get(field) != before.body.get(field):
             raise TamperedError(entry, f"its {field} is not what was judged before")
+    if _judged(gate) != _judged(before):
+        raise TamperedError(entry, "its referee comes to other findings than before")
+
+
+def _judged(gate: EvidenceRecord) -> list[tuple[str, str]]:
+    """The referee's findings, but for whether another champion stands by now."""
+    found = ((f["rule"], f["status"]) for f in gate.body["referee"]["findings"])
+    return sorted(f for f in found if f[0] != _OVERTAKEN)
 
 
 def check_limits(run: str, own: Records, policy: Mapping[str, Any]) -> None:

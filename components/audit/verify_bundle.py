@@ -566,7 +566,16 @@ def check_continues(own: Records, origin_id: str, origin: Records) -> None:
     same = facts == (origin_id, origin["close"]["digest"])
     same = same and all(body["inputs"][k] == first["inputs"][k] for k in bound)
     same = same and all(body[k] == first[k] for k in ("stack", "candidate"))
-    kept = ("native", "champion", "nativeMeasurements")
+    kept = ("native", "champion", "nativeMeasurements", "measurements")
+    judged = [
+        sorted(
+            (f["rule"], f["status"])
+            for f in r["body"]["referee"]["findings"]
+            if f["rule"] != "champion"
+        )
+        for r in (gate, before)
+    ]
+    same = same and judged[0] == judged[1]
     if not same or any(body.get(k) != before["body"].get(k) for k in kept):
         raise Tampered(gate["entry"], "it does not continue the run that it names")
 

@@ -24,7 +24,7 @@ from tests.small_bundle import (
     seal,
 )
 
-BITS = int(os.environ.get("ASSAY_FLIPS_PER_BYTE", "1"))
+BITS = int(os.environ.get("ASSAY_FLIPS_PER_BYTE", "4"))
 SEED = int(os.environ.get("ASSAY_SEED", "20261124"))
 PARTS = 4
 

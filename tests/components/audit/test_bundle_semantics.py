@@ -388,6 +388,13 @@ def waiver_cases() -> Iterator[Case]:
         yield f"waiver of {rule}", lambda c=other: changed(c, waived), wanted
 
 
+def _other_findings() -> Draft:
+    """The gate that was judged first was closed by one thing more than the one that was waived."""
+    draft = waived()
+    draft.body("release_gate", EARLIER)["referee"] = side({**FAILED, "limit:auc": "FAIL"})
+    return draft
+
+
 def _no_model(draft: Draft) -> None:
     """The model was never trained, and the run stopped before it was pushed."""
     draft.body("train", EARLIER)["outputs"] = {}
@@ -455,6 +462,7 @@ def continued_cases() -> Iterator[Case]:
             lambda f=field, v=value: changed(_body("release_gate", f, v), waived),
             gate + wanted,
         )
+    yield "continued findings", _other_findings, "its referee comes to other findings than before"
     for field, value in (("candidate", "fair"), ("stack", "pytorch")):
 
         def everywhere(draft: Draft, field: str = field, value: str = value) -> None:
