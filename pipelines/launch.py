@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shutil
 import signal
@@ -28,12 +29,14 @@ from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, EvidenceRe
 from components.lineage.evidence_keys import HomeKeys
 from components.lineage.model_keys import ModelKeys
 from components.release.records import read_releases
-from components.stacks.abandoned import close_abandoned, held, hold, let_go
+from components.stacks.abandoned import close_abandoned, held, hold, let_go, unsettled
 from components.stacks.environment import SBOM_FILE, Environment, environment
 from components.stacks.process import ReleaseProcess, row_key_path
 from components.stacks.run_spec import STACKS, RunSpec, new_run_id, utc_now
 from components.stacks.stages import Stage
 from pipelines.worker import TOLD
+
+log = logging.getLogger("assay.process")
 
 _PROBE = {"tfx": "tfx", "pytorch": "lightning"}
 _POLL_SECONDS = 0.1
@@ -232,6 +235,7 @@ def execute(specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[str] = (
         signal.signal(number, signal.default_int_handler)
     try:
         for stack in dict.fromkeys(s.stack for s in specs):
+            _settle_earlier(stack, Path(specs[0].home))
             _execute_stack([s for s in specs if s.stack == stack], watch, beam_args)
     finally:
         for spec in specs:
@@ -240,6 +244,17 @@ def execute(specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[str] = (
                 process.close(interrupted="a run before this one broke off")
             process.ensure_release()
             let_go(spec.directory)
+
+
+def _settle_earlier(stack: str, home: Path) -> None:
+    """Let a stack's store know of runs that broke off before; what fails is told and stays due."""
+    for directory in unsettled(home, stack):
+        command = [sys.executable, "-P", "-m", "pipelines.worker", stack, str(directory)]
+        with (directory / "native.log").open("ab") as output:
+            done = subprocess.run(command, stdout=output, stderr=output, check=False)
+        if done.returncode:
+            log.warning("assay: the %s store does not know how %s ended", stack, directory.name)
+        let_go(directory)
 
 
 def _execute_stack(specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[str]) -> None:

@@ -1,7 +1,8 @@
 """The process in which one stack's runs happen, so that a crash there can be told from a verdict.
 
-``python -m pipelines.worker STACK RUN_DIR...`` runs each started run to its end and closes it. The
-frameworks are imported once for all of them.
+``python -m pipelines.worker STACK RUN_DIR...`` runs each started run to its end and closes it;
+then the stack's own store is brought into line, which is all that is left to do of a run that was
+closed before. The frameworks are imported once for all of them.
 """
 
 from __future__ import annotations
@@ -32,8 +33,11 @@ def main(stack: str, directories: list[str], beam_args: list[str]) -> int:
     for directory in directories:
         try:
             process = ReleaseProcess.open(Path(directory))
-            process.begin()
-            _run(stack, process, beam_args)
+            if not process.chain.closed:
+                process.begin()
+                _run(stack, process, beam_args)
+                process.close()
+            _settle(stack, process)
         except AssayError as error:
             print(f"{TOLD}{error}", file=sys.stderr)
             return error.exit_code
@@ -68,7 +72,6 @@ def _run(stack: str, process: ReleaseProcess, beam_args: list[str]) -> None:
             tfx_pipeline.run(process, beam_args=beam_args)
         else:
             tfx_pipeline.release(process, beam_args=beam_args)
-        tfx_pipeline.settle(process, process.close())
     else:
         from pipelines import pytorch_pipeline
 
@@ -76,7 +79,18 @@ def _run(stack: str, process: ReleaseProcess, beam_args: list[str]) -> None:
             pytorch_pipeline.run(process)
         else:
             pytorch_pipeline.release(process)
-        pytorch_pipeline.settle(process, process.close())
+
+
+def _settle(stack: str, process: ReleaseProcess) -> None:
+    outcome = str(process.chain.records()[-1].body["outcome"])
+    if stack == "tfx":
+        from pipelines import tfx_pipeline
+
+        tfx_pipeline.settle(process, outcome)
+    else:
+        from pipelines import pytorch_pipeline
+
+        pytorch_pipeline.settle(process, outcome)
 
 
 if __name__ == "__main__":

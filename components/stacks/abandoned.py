@@ -3,6 +3,9 @@
 Whoever starts a run holds a lock on ``run.lock`` in its directory for as long as the process lives,
 and takes the file away once the run is closed. The kernel lets go of a dead process's locks, so a
 ``run.lock`` that can be locked belongs to a run that was abandoned.
+
+A run that broke off may be closed and its native store not know of it. ``settle.due`` stays in its
+directory until the store was brought into line and a receipt signed.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from components.contract.errors import AssayError
+from components.lineage.evidence import CLOSING_STAGE
+from components.lineage.receipts import RECEIPT
 from components.stacks.process import ReleaseProcess
 from components.stacks.run_spec import RunSpec
 
-LOCK_FILE, SPEC_FILE = "run.lock", "run.json"
+LOCK_FILE, DUE_FILE, SPEC_FILE = "run.lock", "settle.due", "run.json"
 REASON = "the processes that executed it were killed; found when the next run was started"
 
 log = logging.getLogger("assay.process")
@@ -31,10 +36,13 @@ def hold(directory: Path) -> None:
     descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     _held[directory] = descriptor
+    (directory / DUE_FILE).touch()
 
 
 def let_go(directory: Path) -> None:
     """Say that a run is over: nobody need look after it again."""
+    if (directory / RECEIPT).exists():
+        (directory / DUE_FILE).unlink(missing_ok=True)
     (directory / LOCK_FILE).unlink(missing_ok=True)
     if (descriptor := _held.pop(directory, None)) is not None:
         os.close(descriptor)
@@ -43,6 +51,16 @@ def let_go(directory: Path) -> None:
 def held(directories: Iterable[Path]) -> list[int]:
     """Descriptors to hand to a process that executes these runs: its life counts as well."""
     return [_held[d] for d in directories if d in _held]
+
+
+def unsettled(home: Path, stack: str) -> list[Path]:
+    """Directories of closed runs of a stack whose native store was not brought into line."""
+    found = []
+    for path in sorted((home / "runs").glob(f"*-{stack}-*/{DUE_FILE}")):
+        over = any((path.parent / "evidence").glob(f"*-{CLOSING_STAGE}.json"))
+        if over and not (path.parent / LOCK_FILE).exists():
+            found.append(path.parent)
+    return found
 
 
 def close_abandoned(home: Path) -> list[str]:

@@ -14,14 +14,23 @@ from pathlib import Path
 import pytest
 
 from components.lineage.evidence import chain_of
+from components.lineage.evidence_keys import HomeKeys
+from components.lineage.receipts import RECEIPT, parse_receipt
 from components.release.records import read_releases
 from components.stacks import abandoned
-from components.stacks.abandoned import LOCK_FILE, close_abandoned, hold, let_go
+from components.stacks.abandoned import (
+    DUE_FILE,
+    LOCK_FILE,
+    close_abandoned,
+    hold,
+    let_go,
+    unsettled,
+)
 from components.stacks.process import ReleaseProcess
 from components.stacks.referee import RefereeResult
 from components.stacks.stage_records import combine
 from components.stacks.stages import Stage, StageResult
-from pipelines.launch import Order, execute, prepare, prepare_release
+from pipelines.launch import Order, _settle_earlier, execute, prepare, prepare_release
 from tests import plain_stack
 
 ASSAY = Path(sys.executable).parent / "assay"
@@ -263,6 +272,28 @@ def test_a_killed_pipeline_is_closed_by_the_next_start(tmp_path: Path) -> None:
     assert [r.digest for r in records][: len(before)] == before
     assert records[-1].body["outcome"] == "interrupted"
     assert json.loads((directory / "run.json").read_bytes())["run_id"] == directory.name
+    assert unsettled(home, "pytorch") == [directory]
+    _settle_earlier("pytorch", home)
+    assert unsettled(home, "pytorch") == []
+    head = records[-1].digest
+    raw, keys = (directory / RECEIPT).read_bytes(), HomeKeys(home).trusted()
+    assert parse_receipt(raw, directory.name, head, keys).entries > 0
+
+
+def test_a_store_is_due_until_a_receipt_is_signed(home: Path) -> None:
+    process = _begun(home, Stage.INGEST)
+    directory = process.spec.directory
+    hold(directory)
+    assert directory not in unsettled(home, "tfx")
+    process.close(interrupted="stopped by hand")
+    assert directory not in unsettled(home, "tfx")
+    let_go(directory)
+    assert directory in unsettled(home, "tfx")
+    assert unsettled(home, "pytorch") == []
+    (directory / RECEIPT).write_text("signed")
+    let_go(directory)
+    assert directory not in unsettled(home, "tfx")
+    assert not (directory / DUE_FILE).exists()
 
 
 def _next_start(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from components.contract.errors import EvidenceError, InputError
 from components.lineage.durable import writable_directory
 from components.stacks.store_uris import MLMD_VARIABLE, mlmd_uri, without_password
-from components.stacks.tfx_stack.mlmd_postgresql import index_beginnings
+from components.stacks.tfx_stack.mlmd_postgresql import index_beginnings, keep_backslashes
 
 # MLMD's database drivers narrate every connection on the terminal, and read this when loaded.
 os.environ.setdefault("GLOG_minloglevel", "4")
@@ -39,9 +39,7 @@ def connection(home: Path, *, read_only: bool = False) -> Any:
 
     ``ASSAY_MLMD_URI`` names a PostgreSQL or MySQL database; else it is SQLite in the home.
     PostgreSQL is what the tests run; the MySQL connection is written after MLMD's own
-    documentation and has not been run against a server. MLMD 1.17 cannot write a text with a
-    backslash to PostgreSQL (it quotes the text twice), and the settings of TFX's Evaluator have
-    some: with it a run gets as far as training there, and breaks off before the release gate.
+    documentation and has not been run against a server.
 
     Args:
         home: the home, whose ``stores`` are made where they are needed.
@@ -63,6 +61,7 @@ def connection(home: Path, *, read_only: bool = False) -> Any:
         raise _no_uri(uri, "is no URI") from error
     server = parts.scheme.partition("+")[0]  # behind a plus sign others name their driver
     if server in ("postgresql", "postgres"):
+        keep_backslashes()
         _to_postgresql(config.postgresql, parts, query, uri)
         config.postgresql.skip_db_creation = read_only
     elif server == "mysql":
