@@ -116,9 +116,34 @@ def read_history(
 
 def _documents(home: Path, dataset: str, stack: str) -> list[tuple[dict[str, Any], str]]:
     paths = sorted(_directory(home, dataset, stack).glob("[0-9]*.json"))
-    return _read(
-        ((p.name, p.read_bytes()) for p in paths), dataset, stack, HomeKeys(home).trusted()
-    )
+    if not paths:
+        return []
+    named = [(p.name, _bytes(p)) for p in paths]
+    found = _read(named, dataset, stack, HomeKeys(home).trusted())
+    for (name, _), (document, _) in zip(named, found, strict=True):
+        _require_signed(home, name, document)
+    return found
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            raise EvidenceError(f"{path.name} is no file")
+        return path.read_bytes()
+    except OSError as error:
+        raise EvidenceError(f"{path.name} cannot be read ({error.strerror})") from error
+
+
+def _require_signed(home: Path, name: str, document: dict[str, Any]) -> None:
+    """A record without a signature is of a time when runs had none either.
+
+    Else an unsigned one could be put in the place of a signed one.
+    """
+    run = document.get("run")
+    if document["schemaVersion"] == SCHEMA_VERSION or not isinstance(run, str):
+        return
+    if Path(run).name == run and any((home / "runs" / run / "evidence").glob("[0-9]*-*.json")):
+        raise EvidenceError(f"{name} is not signed, though run {run} has evidence")
 
 
 def _read(

@@ -4,6 +4,7 @@ import base64
 import json
 import multiprocessing
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
 from pathlib import Path
@@ -248,6 +249,29 @@ def test_a_release_that_somebody_else_signed_is_refused(tmp_path: Path) -> None:
     stranger = load_private(new_key(tmp_path / "elsewhere", "mallory").private)
     path.write_bytes(sign(_statement(path), [stranger]))
     with pytest.raises(UnknownSignerError, match=r"000001\.json: a signature is by a key that"):
+        _read(tmp_path)
+
+
+@pytest.mark.parametrize("version", ["assay-release/v1", "assay-release/v2"])
+def test_an_earlier_format_does_not_take_the_place_of_a_signed_record(
+    tmp_path: Path, version: str
+) -> None:
+    path = _release(tmp_path)
+    forged = {**_record(path), "schemaVersion": version, "actor": "mallory"}
+    path.write_bytes(canonical_json(forged))
+    assert _read(tmp_path)[0].actor == "mallory"
+    evidence = tmp_path / "runs" / "run-1" / "evidence"
+    evidence.mkdir(parents=True)
+    (evidence / "0001-ingest.json").write_bytes(b"signed")
+    with pytest.raises(EvidenceError, match=r"000001\.json is not signed, though run run-1 has"):
+        _read(tmp_path)
+
+
+@pytest.mark.parametrize("spoil", [lambda p: p.mkdir(), lambda p: p.symlink_to(p.name)])
+def test_a_release_that_is_no_file_shows(tmp_path: Path, spoil: Callable[[Path], object]) -> None:
+    path = _release(tmp_path)
+    spoil(path.with_name("000002.json"))
+    with pytest.raises(EvidenceError, match=r"000002\.json"):
         _read(tmp_path)
 
 
