@@ -13,6 +13,7 @@ from components.lineage.graph import EdgeKind, GraphBuilder, NodeKind, StoreRead
 from components.stacks.pytorch_stack.metric_names import figure_of
 from components.stacks.pytorch_stack.mlflow_entries import RunEntries, owners
 from components.stacks.pytorch_stack.mlflow_rows import by_key, read_rows, store_uri
+from components.stacks.pytorch_stack.mlflow_strays import strays
 from components.stacks.pytorch_stack.tag_texts import read_document, whole
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class MlflowLineage:
     def read(self, runs: Collection[str] | None = None) -> StoreReading:
         """All that MLflow holds of every run, or of some; as many statements for one as for all.
 
-        A run that MLflow has another name for in most places is none of those asked for.
+        A run that MLflow has another name for in most places is none of those asked for. What
+        stands in the registry and is no run's doing is a release of its own in the whole store.
 
         Raises:
             InputError: the store is not there, cannot be opened, is locked, or is of an older or
@@ -49,6 +51,8 @@ class MlflowLineage:
         owner = {u: run for u, run in owners(rows).items() if runs is None or run in runs}
         graph = GraphBuilder()
         _Reader(rows, owner, graph).read()
+        for key, place in strays(rows, owner) if runs is None else ():
+            graph.node(NodeKind.RELEASE, key, model=place)
         return StoreReading(graph.build(), RunEntries(rows, owner), statements)
 
 

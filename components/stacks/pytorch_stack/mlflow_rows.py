@@ -46,6 +46,8 @@ TABLES = (
     "logged_model_metrics",
     "model_versions",
     "model_version_tags",
+    "registered_models",
+    "registered_model_tags",
     "registered_model_aliases",
 )
 _POSTGRESQL = {"postgresql", "postgres"}
@@ -118,7 +120,7 @@ def require_usable(uri: str) -> None:
 
 
 def _belongs(runs: Sequence[str]) -> Mapping[str, ColumnElement[bool]]:
-    """Which rows of each table belong to some runs; experiments and aliases are few."""
+    """Which rows of each table belong to some runs; experiments and registered models are few."""
     from sqlalchemy import column as c
     from sqlalchemy import or_, select, table, tuple_, union
 

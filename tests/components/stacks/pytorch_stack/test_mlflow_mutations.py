@@ -170,6 +170,47 @@ def test_a_deleted_version_of_the_model(home: Path) -> None:
     ]
 
 
+_REGISTRY = {
+    "version 99": (
+        "INSERT INTO model_versions (name, version, source, current_stage, status, workspace)"
+        " VALUES ('assay-clinic', 99, '/elsewhere', 'None', 'READY', 'default')"
+    ),
+    "alias production": (
+        "INSERT INTO registered_model_aliases (alias, version, name, workspace)"
+        " VALUES ('production', 1, 'assay-clinic', 'default')"
+    ),
+    "description": "UPDATE registered_models SET description = 'all is well'",
+    "tag approved": (
+        "INSERT INTO registered_model_tags (key, value, name, workspace)"
+        " VALUES ('approved', 'yes', 'assay-clinic', 'default')"
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("what", "place"),
+    [
+        ("version 99", "models:/assay-clinic/99"),
+        ("alias production", "models:/assay-clinic/1"),
+        ("description", "models:/assay-clinic"),
+        ("tag approved", "models:/assay-clinic"),
+    ],
+)
+def test_what_was_added_to_the_registry(
+    settled: Settled, home: Path, what: str, place: str
+) -> None:
+    _edit(home, _REGISTRY[what])
+    assert _told(_check(home)) == {(Kind.ADDED, f"release/clinic/pytorch/{what}", None, place)}
+    assert _check(home, settled.released.spec.run_id).differences == ()
+
+
+def test_what_others_register_and_what_mlflow_deleted_is_left_alone(home: Path) -> None:
+    _edit(home, _REGISTRY["version 99"].replace("'None'", "'Deleted_Internal'"))
+    _edit(home, _REGISTRY["version 99"].replace("assay-clinic", "another"))
+    _edit(home, _REGISTRY["alias production"].replace("assay-clinic", "another"))
+    assert _check(home).differences == ()
+
+
 def test_a_run_that_no_evidence_knows(home: Path, uuid: str) -> None:
     """A copy of a run under another name."""
     other = "20261124T000000Z-pytorch-plain-ffffff"
