@@ -8,7 +8,8 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 MLMD_VARIABLE, MLFLOW_VARIABLE = "ASSAY_MLMD_URI", "ASSAY_MLFLOW_URI"
 _HIDDEN = "***"
-_SECRET = {"password", "passwd", "pwd", "sslpassword"}
+_SHOWN = {"host", "port", "sslmode"}
+"""Settings of a connection whose values hold no secret; any other may."""
 
 
 def mlmd_uri(home: Path) -> str:
@@ -27,7 +28,7 @@ def sqlite_uri(home: Path, name: str) -> str:
 
 
 def without_password(uri: str) -> str:
-    """A URI as it may be shown: every password in it is ``***``.
+    """A URI as it may be shown: the password, and most settings, are ``***``.
 
     What cannot be told apart is hidden as a whole, but for the scheme.
     """
@@ -45,7 +46,7 @@ def without_password(uri: str) -> str:
     user, at, host = parts.netloc.rpartition("@")
     name, colon, _ = user.partition(":")
     shown = f"{name}{colon}{_HIDDEN if colon else ''}{at}{host}"
-    hidden = [(k, _HIDDEN if k.lower() in _SECRET else v) for k, v in query]
+    hidden = [(k, v if k in _SHOWN else _HIDDEN) for k, v in query]
     text = urlencode(hidden, quote_via=quote, safe="/*:,")
     if not parts.netloc and rest.startswith("/"):
         # urlunsplit would leave the empty host's two slashes out for some schemes.

@@ -40,6 +40,12 @@ def test_an_empty_variable_names_nothing(tmp_path: Path, monkeypatch: pytest.Mon
         ),
         ("postgresql:///mlmd?host=/run/pg", "postgresql:///mlmd?host=/run/pg"),
         ("postgresql:///mlmd?PASSWORD=s3cret", "postgresql:///mlmd?PASSWORD=***"),
+        ("postgresql://db/mlmd?options=-cs3cret", "postgresql://db/mlmd?options=***"),
+        (
+            "postgresql://db/mlmd?port=6000&sslmode=require&token=s3cret",
+            "postgresql://db/mlmd?port=6000&sslmode=require&token=***",
+        ),
+        ("sqlite:////tmp/none?password=s3cret", "sqlite:////tmp/none?password=***"),
         ("mysql+pymysql://ann:s3cret@db/mlmd", "mysql+pymysql://ann:***@db/mlmd"),
         ("sqlite:////var/stores/mlmd.sqlite", "sqlite:////var/stores/mlmd.sqlite"),
     ],
