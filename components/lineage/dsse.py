@@ -28,7 +28,9 @@ MAX_SIGNATURES = 16
 
 
 class UnknownSignerError(EvidenceError):
-    """A signature is by no trusted key, and does not pretend to be."""
+    """A signature is by no trusted key, nor pretends to be: a key may be lacking. Exit code 2."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True, slots=True)

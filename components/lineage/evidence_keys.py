@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "ASSAY_EVIDENCE_KEY"
 _NAME = "evidence"
+_SIGNED = ("runs/*/evidence/*.json", "releases/*/*/*.json", "access/*.json")
 
 
 class EvidenceKeys(Protocol):
@@ -45,10 +46,13 @@ class EvidenceKeys(Protocol):
 
 
 class HomeKeys:
-    """The evidence keys of a home. To look at evidence makes no key; to sign makes the first."""
+    """The evidence keys of a home. To look at evidence makes no key; to sign makes the first.
+
+    A home that holds signed files already gets no new key: under it they would count for nothing.
+    """
 
     def __init__(self, home: Path) -> None:
-        self.directory = home / "keys"
+        self.home, self.directory = home, home / "keys"
 
     def signer(self) -> Ed25519PrivateKey:
         """The private key of ``ASSAY_EVIDENCE_KEY``, else the home's own, made on first use."""
@@ -67,15 +71,19 @@ class HomeKeys:
 
     def _make_if_there_is_none(self) -> None:
         private = self.directory / f"{_NAME}.key"
-        if private.exists() and self.trusted():
+        if private.exists() and self._public():
             return
+        signed = self._holds_signed_files()
+        # Looked for after them: whoever signed one meanwhile made the key before.
+        if signed and not private.exists() and not self._public():
+            raise self._lost(private)
         with locked_directory(writable_directory(self.directory)):
-            if private.exists() and self.trusted():
+            if private.exists() and self._public():
                 return  # another process made it meanwhile
             if private.exists():  # whoever made it was killed before its public half was written
                 write_public(private.with_suffix(".pub"), load_private(private))
                 return
-            if self.trusted():
+            if self._public():
                 raise InputError(
                     "cannot be read (No such file or directory)",
                     where=str(private),
@@ -85,5 +93,25 @@ class HomeKeys:
             new_key(self.directory, _NAME)
 
     def trusted(self) -> dict[str, bytes]:
-        """Public keys by name: ``evidence``, and ``evidence-...`` of earlier ones."""
+        """Public keys by name: ``evidence``, and ``evidence-...`` of earlier ones.
+
+        Raises:
+            InputError: a key is unsound, or signed files are there and no key to check them with.
+        """
+        found = self._public()
+        if not found and self._holds_signed_files() and not (found := self._public()):
+            raise self._lost(self.directory / f"{_NAME}.pub")
+        return found
+
+    def _public(self) -> dict[str, bytes]:
         return {p.stem: load_public(p) for p in sorted(self.directory.glob(f"{_NAME}*.pub"))}
+
+    def _holds_signed_files(self) -> bool:
+        return any(next(self.home.glob(pattern), None) for pattern in _SIGNED)
+
+    def _lost(self, path: Path) -> InputError:
+        return InputError(
+            "is missing, and this home holds files that were signed with it or its other half",
+            where=str(path),
+            expected="the key put back: under a new one they would not count",
+        )
