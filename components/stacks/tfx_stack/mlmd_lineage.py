@@ -14,9 +14,11 @@ from components.stacks.tfx_stack.mlmd_rows import (
     Properties,
     Rows,
     RunEntries,
+    plain,
     properties_of,
     read_rows,
     text_of,
+    type_name,
 )
 
 _SEED = "assay_seed"
@@ -123,14 +125,14 @@ class _RunReader:
         """Find the execution of each stage, and the artifact of each output of a stock node."""
         held = {a.id: a for a in self.rows.artifacts.get(self.run, ())}
         for execution in self.rows.executions.get(self.run, ()):
-            node = names.node_of(self.rows.types[execution.type_id])
+            node = names.node_of(type_name(self.rows.types, execution.type_id))
             stage = names.STAGE_NODES.get(node)
             if stage is not None and names.STAGE in execution.custom_properties:
                 self.stages[stage] = (execution, properties_of(execution))
             for event in self.rows.events.get(execution.id, ()):
                 if event.type != event.OUTPUT or event.artifact_id not in held:
                     continue
-                key = event.path.steps[0].key if event.path.steps else ""
+                key = plain(event.path.steps[0].key) if event.path.steps else ""
                 if (output := names.STAGE_OUTPUTS.get((node, key))) is not None:
                     self.made[output] = held[event.artifact_id]
                 elif stage is not None and key == "record":
@@ -141,7 +143,7 @@ class _RunReader:
         said = {k: told.get(f"assay_{k}") for k in _OF_STAGE}
         if (record := self.records.get(stage)) is not None:
             # What the pipeline's own conditionals went by.
-            held = {k: text_of(v) for k, v in record.properties.items()}
+            held = {plain(k): text_of(v) for k, v in record.properties.items()}
             said |= {k: held.get(v) for k, v in _OF_RECORD.items()}
         node = graph.node(NodeKind.STAGE, key, native_id=str(execution.id), **said)
         graph.edge(node, EdgeKind.PART_OF, self.node)
@@ -185,18 +187,18 @@ class _RunReader:
         artifact = self.made.get((stage, name))
         if artifact is None or names.SHA256 not in artifact.custom_properties:
             return None
-        return artifact.custom_properties[names.SHA256].string_value or None
+        return plain(artifact.custom_properties[names.SHA256].string_value) or None
 
     def _location(self, artifact: Any) -> str:
         """Where it is in the home; a home that was moved still says it alike."""
-        address = artifact.uri
+        address = plain(artifact.uri)
         if names.PUSHED_DESTINATION in artifact.custom_properties:
-            address = artifact.custom_properties[names.PUSHED_DESTINATION].string_value
+            address = plain(artifact.custom_properties[names.PUSHED_DESTINATION].string_value)
         for folder in ("runs", "serving"):
             _, found, rest = address.partition(f"/{folder}/")
             if found:
                 return f"{folder}/{rest}"
-        return str(address)
+        return address
 
     def _add_release(self) -> None:
         graph, bound = self.graph, self.bound

@@ -77,14 +77,14 @@ def read_rows(home: Path, runs: Collection[str] | None = None) -> Rows:
     store = CountedStore(home)
     wanted = None if runs is None else set(runs)
     kinds = [*store.get_artifact_types(), *store.get_execution_types(), *store.get_context_types()]
-    types = {t.id: t.name for t in kinds}
+    types = {t.id: plain(t.name) for t in kinds}
     artifacts = _by_run(store.get_artifacts(_naming(wanted)), wanted)
     executions = _by_run(store.get_executions(_naming(wanted)), wanted)
     contexts = {
-        c.name: c
+        plain(c.name): c
         for c in store.get_contexts_by_type(names.RUN_CONTEXT)
-        if (wanted is None or c.name in wanted)
-        and any(k.startswith(names.PREFIX) for k in c.custom_properties)
+        if (wanted is None or plain(c.name) in wanted)
+        and any(plain(k).startswith(names.PREFIX) for k in c.custom_properties)
     }
     events: dict[int, list[Any]] = defaultdict(list)
     ids = [e.id for rows in executions.values() for e in rows]
@@ -107,7 +107,7 @@ def _by_run(rows: list[Any], wanted: set[str] | None) -> dict[str, list[Any]]:
     for row in sorted(rows, key=lambda r: r.id):
         # To ask a map of messages for a key that it lacks would add it.
         if names.RUN in row.custom_properties:
-            run = row.custom_properties[names.RUN].string_value
+            run = plain(row.custom_properties[names.RUN].string_value)
             if wanted is None or run in wanted:
                 found[run].append(row)
     return dict(found)
@@ -148,6 +148,16 @@ class RunEntries(Mapping[str, Mapping[str, str]]):
         return len(self._runs)
 
 
+def plain(held: str | bytes) -> str:
+    """A text as MLMD holds it. It gives bytes where somebody left what is no UTF-8."""
+    return held.decode("utf-8", "backslashreplace") if isinstance(held, bytes) else held
+
+
+def type_name(types: Mapping[int, str], number: int) -> str:
+    """The name of a row's type, which somebody may have made one that is not there."""
+    return types.get(number, f"unknown {number}")
+
+
 def text_of(value: Any) -> str:
     """A property's value as text; empty where it has none."""
     kind = value.WhichOneof("value")
@@ -156,7 +166,7 @@ def text_of(value: Any) -> str:
     held = getattr(value, kind)
     match kind:
         case "string_value":
-            return str(held)
+            return plain(held)
         case "double_value":
             return str(decimal(held))
         case "struct_value" | "proto_value":
@@ -168,24 +178,24 @@ def text_of(value: Any) -> str:
 
 def properties_of(row: Any) -> Properties:
     """The custom properties of a row, as text."""
-    return {k: text_of(v) for k, v in row.custom_properties.items()}
+    return {plain(k): text_of(v) for k, v in row.custom_properties.items()}
 
 
 def _row(kind: str, row: Any, types: Mapping[int, str]) -> dict[str, str]:
     path = f"{kind}/{row.id}"
     found = {
-        f"{path}/type": types[row.type_id],
+        f"{path}/type": type_name(types, row.type_id),
         f"{path}/created": str(row.create_time_since_epoch),
     }
     for name in ("name", "uri"):
         if value := getattr(row, name, ""):
-            found[f"{path}/{name}"] = value
+            found[f"{path}/{name}"] = plain(value)
     for name, states in (("state", pb.Artifact.State), ("last_known_state", pb.Execution.State)):
         if hasattr(row, name):
             found[f"{path}/state"] = states.Name(getattr(row, name))
     for held, word in ((row.properties, "property"), (row.custom_properties, "custom_property")):
         for name, value in held.items():
-            found[f"{path}/{word}/{name}"] = _shortened(text_of(value))
+            found[f"{path}/{word}/{plain(name)}"] = _shortened(text_of(value))
     return found
 
 
@@ -197,5 +207,7 @@ def _shortened(text: str) -> str:
 
 def _event(event: Any) -> dict[str, str]:
     path = f"event/{event.execution_id}/{event.artifact_id}/{_EVENT_TYPES[event.type]}"
-    steps = (s.key if s.WhichOneof("value") == "key" else str(s.index) for s in event.path.steps)
+    steps = (
+        plain(s.key) if s.WhichOneof("value") == "key" else str(s.index) for s in event.path.steps
+    )
     return {f"{path}/path": "/".join(steps), f"{path}/time": str(event.milliseconds_since_epoch)}

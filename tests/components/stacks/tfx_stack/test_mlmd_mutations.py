@@ -194,6 +194,48 @@ def test_a_changed_byte_of_a_pushed_model(home: Path, run: str) -> None:
     )
 
 
+_TRAINED = "(SELECT id FROM Artifact WHERE uri LIKE '%/Trainer/%')"
+
+
+@pytest.mark.parametrize(
+    ("statement", "where", "new"),
+    [
+        ("UPDATE Artifact SET type_id = 999 WHERE id IN", "/type", "unknown 999"),
+        ("UPDATE Artifact SET uri = CAST(x'2F61FF' AS TEXT) WHERE id IN", "/uri", "/a\\xff"),
+        (
+            "UPDATE ArtifactProperty SET string_value = CAST(x'61FF' AS TEXT)"
+            " WHERE name = 'assay_sha256' AND artifact_id IN",
+            "/custom_property/assay_sha256",
+            "a\\xff",
+        ),
+    ],
+)
+def test_a_row_that_mlmd_itself_would_not_make(
+    home: Path, run: str, statement: str, where: str, new: str
+) -> None:
+    _edit(home, f"{statement} {_TRAINED}")
+    edited = _of(_check(home), Kind.EDITED)
+    assert [(d.run, d.new) for d in edited] == [(run, new)]
+    assert edited[0].where.endswith(where)
+
+
+def test_a_stage_of_a_type_that_is_not_there(home: Path, run: str) -> None:
+    (execution,) = _one(
+        home,
+        "SELECT e.id FROM Execution e JOIN Type t ON t.id = e.type_id"
+        " WHERE t.name LIKE '%.IngestStage' ORDER BY e.id",
+    )
+    _edit(home, "UPDATE Execution SET type_id = 999 WHERE id = ?", execution)
+    edited = _of(_check(home), Kind.EDITED)
+    assert [(d.where, d.new) for d in edited] == [(f"execution/{execution}/type", "unknown 999")]
+
+
+def test_a_run_whose_name_is_no_text(home: Path, run: str) -> None:
+    _edit(home, "UPDATE Context SET name = CAST(x'61FF' AS TEXT) WHERE name = ?", run)
+    (added,) = _of(_check(home), Kind.ADDED_RUN)
+    assert added.where == "run/a\\xff"
+
+
 def test_a_store_that_is_not_there_is_bad_input(home: Path) -> None:
     (home / "stores" / "mlmd.sqlite").unlink()
     with pytest.raises(InputError):
