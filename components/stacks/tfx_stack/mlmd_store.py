@@ -5,24 +5,20 @@ Only ``ml_metadata`` is imported here, and none of TFX, so that a store is read 
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from ml_metadata import errors
+from ml_metadata.metadata_store import MetadataStore
+from ml_metadata.proto import metadata_store_pb2 as pb
+
 from components.contract.errors import EvidenceError, InputError
 from components.lineage.durable import writable_directory
 from components.stacks.store_uris import MLMD_VARIABLE, mlmd_uri, without_password
 from components.stacks.tfx_stack.mlmd_postgresql import index_beginnings, keep_backslashes
-
-# MLMD's database drivers narrate every connection on the terminal, and read this when loaded.
-os.environ.setdefault("GLOG_minloglevel", "4")
-
-from ml_metadata import errors
-from ml_metadata.metadata_store import MetadataStore
-from ml_metadata.proto import metadata_store_pb2 as pb
 
 _SQLITE = "sqlite:///"
 _PATIENCE_SECONDS = 2.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -200,6 +201,31 @@ def test_a_uri_that_mlmd_cannot_open_is_told_without_its_password(
     assert told in line
     assert line.startswith(MLMD_VARIABLE)
     assert "s3cret" not in line
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_a_server_that_is_not_there_is_told_in_our_words_alone(tmp_path: Path, kind: str) -> None:
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from components.contract.errors import InputError\n"
+        "from components.stacks.tfx_stack.mlmd_lineage import MlmdLineage\n"
+        "try:\n"
+        "    MlmdLineage(Path(sys.argv[1])).read()\n"
+        "except InputError as error:\n"
+        "    print(error)\n"
+    )
+    # In a process of its own: the drivers read how much to say when they are loaded.
+    unset = {k: v for k, v in os.environ.items() if k != "GLOG_minloglevel"}
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**unset, MLMD_VARIABLE: f"{kind}://ann:s3cret@127.0.0.1:1/mlmd"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "MLMD cannot open it" in told.stdout
+    assert told.stderr == ""
 
 
 def test_a_mysql_uri_is_written_as_mlmd_wants_it(
