@@ -34,12 +34,12 @@ def access(
     shows later, as --known, that nothing was cut off.
     """
     from components.audit.access_log import read_access, record_access
-    from components.contract.errors import EvidenceError, InputError
+    from components.contract.errors import EvidenceError
+    from pipelines.evidence_commands import require_home
     from pipelines.json_output import print_json
 
     start, place = _start(since), _place(known)
-    if not home.is_dir():
-        raise InputError("is no directory", where=str(home), expected="a home (`--home DIR`)")
+    require_home(home)
     try:
         found = read_access(home)
         if place is not None and place not in {(a.number, a.sha256) for a in found}:

@@ -19,6 +19,7 @@ from pipelines.bundle_cli import bundle, import_, verify
 from pipelines.card_cli import card
 from pipelines.check_cli import check
 from pipelines.contract_cli import contract_app
+from pipelines.evidence_commands import reads_evidence
 from pipelines.json_output import print_json
 from pipelines.keys_cli import keys_app
 from pipelines.lineage_cli import lineage_app
@@ -41,14 +42,14 @@ app = typer.Typer(
 )
 
 app.command()(check)
-app.command()(card)
-app.command()(bundle)
-app.command()(verify)
+app.command()(reads_evidence(card))
+app.command()(reads_evidence(bundle))
+app.command()(reads_evidence(verify))
 app.command("import")(import_)
 app.command()(release)
-app.command()(releases)
-app.command()(recompute)
-app.command()(reperform)
+app.command()(reads_evidence(releases))
+app.command()(reads_evidence(recompute))
+app.command()(reads_evidence(reperform))
 app.command()(waive)
 app.add_typer(audit_app, name="audit")
 app.add_typer(contract_app, name="contract")
@@ -105,6 +106,7 @@ def demo(home: HomeOption = _DEFAULT_HOME, as_json: JsonOption = False) -> None:
 
 
 @app.command()
+@reads_evidence
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run directories, as .assay/runs/...")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Directory to write to.")] = Path(

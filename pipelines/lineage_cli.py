@@ -10,6 +10,7 @@ import typer
 
 from components.contract.errors import InputError
 from components.lineage.graph import LineageGraph, LineageStore, NodeKind
+from pipelines.evidence_commands import reads_evidence
 from pipelines.options import HomeOption, JsonOption
 
 lineage_app = typer.Typer(
@@ -28,6 +29,7 @@ def _lineage() -> None:
 
 
 @lineage_app.command()
+@reads_evidence
 def export(
     source: Annotated[
         str, typer.Option("--from", help="Where to read it: mlmd, mlflow or evidence.")

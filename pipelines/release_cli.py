@@ -64,9 +64,11 @@ def releases(
     from components.release.history import as_of as standing
     from components.release.history import periods
     from components.release.records import histories, read_releases
+    from pipelines.evidence_commands import require_home
 
     if as_of:
         standing([], as_of)  # refused before anything is looked for
+    require_home(home)
     known = [(d, s) for d, s in histories(home) if dataset in (None, d) and stack in (None, s)]
     if not known and (dataset or stack):
         raise InputError(

@@ -18,6 +18,7 @@ from components.audit.access_log import read_access, record_access
 from components.audit.mutation_check import runs_of
 from components.contract.errors import InputError
 from components.contract.stages import Stage
+from components.lineage.keys import new_key
 from pipelines import lineage_stores
 from pipelines.cli import app
 from tests.plain_stack import PRODUCTION, PlainStack, start
@@ -277,3 +278,37 @@ def test_a_tail_that_was_cut_off_shows_by_the_end_that_was_kept(looked_at: Path)
     cut = assay("audit", "access", "--known", kept, "--home", looked_at, cwd=looked_at)
     assert cut.returncode == 1
     assert cut.stdout.startswith("the access log is broken: entry 2 is not there as it was")
+
+
+def test_a_folder_with_nothing_of_a_home_in_it_stays_empty(tmp_path: Path) -> None:
+    for command in ("mutations", "questions", "access"):
+        done = assay("audit", command, "--home", tmp_path, cwd=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_its_keys_a_home_is_one_line_and_gets_no_new_ones(home: Path) -> None:
+    shutil.rmtree(home / "keys")
+    before = sorted(home.rglob("*"))
+    (run,) = runs_of(home, "tfx")
+    for command in (["audit", "mutations"], ["audit", "questions"], ["card", run]):
+        done = assay(*command, "--home", home, cwd=home)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+        assert "evidence.pub: is missing" in done.stderr
+    assert sorted(home.rglob("*")) == before
+
+
+def test_evidence_that_another_key_signed_is_exit_2_and_tampered_evidence_exit_1(
+    home: Path,
+) -> None:
+    (run,) = runs_of(home, "tfx")
+    contract = home / "runs" / run / "contract.yaml"
+    contract.write_text(contract.read_text() + "\n")
+    tampered = assay("report", home / "runs" / run, cwd=home)
+    assert (tampered.returncode, tampered.stderr.count("\n")) == (1, 1)
+    assert tampered.stderr.startswith("assay: tampered with or broken: ")
+    shutil.rmtree(home / "keys")
+    new_key(home / "keys", "evidence")
+    done = assay("report", home / "runs" / run, cwd=home)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "by a key that is not trusted" in done.stderr

@@ -132,7 +132,7 @@ def test_figures_come_out_again(home: Home) -> None:
         assert int(of) > 60
 
 
-def test_changed_scores_are_a_malfunction(home: Home) -> None:
+def test_changed_scores_are_evidence_that_does_not_hold(home: Home) -> None:
     path = home.second.artifacts / "predictions.parquet"
     kept = path.read_bytes()
     try:
@@ -140,7 +140,8 @@ def test_changed_scores_are_a_malfunction(home: Home) -> None:
         done = assay("recompute", home.second.spec.run_id, "--home", home.path)
     finally:
         path.write_bytes(kept)
-    assert done.returncode == 3
+    assert done.returncode == 1
+    assert done.stderr.startswith("assay: tampered with or broken: ")
     assert "predictions.parquet is not what stage release_gate recorded" in done.stderr
 
 
@@ -151,3 +152,17 @@ def test_a_run_is_found_by_path_or_id(home: Home, tmp_path: Path) -> None:
     for wrong in ("", "..", "documents"):
         with pytest.raises(InputError, match="no run"):
             run_directory(wrong, home.path)
+
+
+def test_releases_of_what_is_no_home_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    for name, words in (
+        ("none", "is no directory"),
+        ("file", "is no directory"),
+        ("empty", "is no home"),
+    ):
+        done = assay("releases", "--home", tmp_path / name)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert words in done.stderr
+    assert list((tmp_path / "empty").iterdir()) == []
