@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,10 +35,12 @@ def questions(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer an auditor's questions from each stack's own store, and again from the evidence."""
+    """Answer an auditor's questions from each stack's own store, and again from the evidence.
+
+    Exit 1 if the access log is broken, after the answers.
+    """
     from rich.console import Console
 
-    from components.audit.access_log import record_access
     from components.audit.question_catalogue import load_catalogue
     from components.audit.readings import readings_json
 
@@ -48,12 +51,31 @@ def questions(
     with console.status("reading stores and checking evidence"):
         found = [reading for name in stacks for reading in _readings(name, home, catalogue)]
     # Who asked is on record before anybody sees an answer.
-    record_access(home, "audit questions", stacks, _result(found))
+    broken = _record(home, stacks, found)
     written = _write(catalogue, found, output, wanted) if output is not None else []
     if as_json:
-        print_json({**readings_json(catalogue, found), "files": [str(p) for p in written]})
+        body = {**readings_json(catalogue, found), "files": [str(p) for p in written]}
+        print_json({**body, "accessLogBroken": broken})
     else:
         _print(catalogue, found, written)
+        if broken:
+            typer.echo(f"the access log is broken: {broken}")
+    raise typer.Exit(1 if broken else 0)
+
+
+def _record(home: Path, stacks: Sequence[str], found: Sequence[Reading]) -> str | None:
+    """Put the access on record; what is wrong with a log that nothing can follow any more.
+
+    A log that somebody broke must not keep an auditor from seeing what the evidence says.
+    """
+    from components.audit.access_log import record_access
+    from components.contract.errors import EvidenceError
+
+    try:
+        record_access(home, "audit questions", stacks, _result(found))
+    except EvidenceError as error:
+        return str(error)
+    return None
 
 
 def _formats(formats: list[str] | None, output: Path | None) -> list[str]:
@@ -87,11 +109,24 @@ def _stacks(stack: str, home: Path) -> list[str]:
 
 
 def _readings(stack: str, home: Path, catalogue: Catalogue) -> list[Reading]:
-    from components.audit.readings import take_reading
+    from components.audit.readings import no_reading, take_reading
+    from components.contract.errors import InputError
+    from components.stacks.store_uris import MLFLOW_VARIABLE, MLMD_VARIABLE
     from pipelines.lineage_stores import evidence_store, native_store
 
-    stores = (native_store(stack, home), evidence_store(home, stack))
-    return [take_reading(stack, store, catalogue) for store in stores]
+    evidence = take_reading(stack, evidence_store(home, stack), catalogue)
+    natives = {"tfx": ("mlmd", MLMD_VARIABLE), "pytorch": ("mlflow", MLFLOW_VARIABLE)}
+    store, variable = natives[stack]
+    file = home / "stores" / f"{store}.sqlite"
+    try:
+        native = take_reading(stack, native_store(stack, home), catalogue)
+    except InputError:
+        if os.environ.get(variable) or file.exists():
+            raise
+        # Runs that were imported bring no store along: their evidence is all that there is.
+        note = f"{stack}: {file} is not there, so {store} alone answers nothing"
+        native = no_reading(stack, store, catalogue, note)
+    return [native, evidence]
 
 
 def _result(readings: Sequence[Reading]) -> str:
@@ -150,6 +185,7 @@ def _print(catalogue: Catalogue, readings: Sequence[Reading], written: Sequence[
             f" {milliseconds(r.answer_seconds)} ms",
             soft_wrap=True,
         )
-    console.print(f"note: {catalogue.note}", soft_wrap=True)
+    for note in [*(r.note for r in readings if r.note), catalogue.note]:
+        console.print(f"note: {note}", soft_wrap=True, markup=False)
     for path in written:
         console.print(str(path), soft_wrap=True, markup=False)

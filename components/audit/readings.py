@@ -10,7 +10,7 @@ from typing import Any
 
 from components.audit.answers import Answer, Respondent, Status
 from components.audit.questions import Catalogue
-from components.lineage.graph import LineageStore
+from components.lineage.graph import LineageGraph, LineageStore
 
 EVIDENCE = "evidence"
 
@@ -20,7 +20,8 @@ class Reading:
     """What one store answers for one stack.
 
     ``store`` is ``mlmd``, ``mlflow`` or ``evidence``; ``queries`` counts the queries that it took,
-    of evidence the files. ``read_seconds`` is without the loading of any framework.
+    of evidence the files. ``read_seconds`` is without the loading of any framework. ``note`` says
+    why there was no store to read.
     """
 
     stack: str
@@ -28,6 +29,7 @@ class Reading:
     answers: tuple[Answer, ...]
     queries: int
     read_seconds: float
+    note: str = ""
 
     @property
     def answer_seconds(self) -> float:
@@ -60,6 +62,12 @@ def take_reading(stack: str, store: LineageStore, catalogue: Catalogue) -> Readi
     return Reading(stack, store.name, tuple(answers), held.queries, seconds)
 
 
+def no_reading(stack: str, store: str, catalogue: Catalogue, note: str) -> Reading:
+    """What a store that is not there answers: nothing; ``note`` says so."""
+    answers = Respondent(LineageGraph({}, ()), store).answer_all(catalogue.questions)
+    return Reading(stack, store, tuple(answers), 0, 0.0, note)
+
+
 def milliseconds(seconds: float) -> str:
     """A time as it is shown: whole milliseconds from ten on, hundredths below."""
     value = seconds * 1000
@@ -84,6 +92,7 @@ def _reading_json(reading: Reading) -> dict[str, Any]:
     return {
         "stack": reading.stack,
         "store": reading.store,
+        "note": reading.note,
         "queries": reading.queries,
         "readMilliseconds": round(reading.read_seconds * 1000, 3),
         "answerMilliseconds": round(reading.answer_seconds * 1000, 3),

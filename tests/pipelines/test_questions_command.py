@@ -150,3 +150,37 @@ def test_neither_help_nor_a_refusal_loads_a_framework(tmp_path: Path) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_broken_access_log_is_told_after_the_answers(home: Path) -> None:
+    assert ask("--home", home)[0] == 0
+    (home / "access" / "00000001.json").write_text("garbage")
+    code, output = ask("--home", home)
+    assert code == 1
+    assert "tfx with evidence: " in output
+    assert "the access log is broken: 00000001.json: " in output.splitlines()[-1]
+    code, output = ask("--home", home, "--json")
+    assert (code, json.loads(output)["accessLogBroken"][:13]) == (1, "00000001.json")
+
+
+def test_a_home_without_its_native_store_answers_from_evidence(
+    one_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Path(shutil.copytree(one_run, tmp_path / "home"))
+    missing = InputError("is not there", where="mlmd.sqlite", expected="a home of tfx")
+
+    def native(stack: str, home: Path) -> StockStore:
+        raise missing
+
+    monkeypatch.setattr(lineage_stores, "native_store", native)
+    monkeypatch.delenv("ASSAY_MLMD_URI", raising=False)
+    code, output = ask("--home", home, "--json")
+    assert code == 0
+    absent, evidence = json.loads(output)["readings"]
+    assert (absent["store"], absent["impossible"]) == ("mlmd", len(absent["answers"]))
+    assert "mlmd.sqlite is not there" in absent["note"]
+    assert (evidence["note"], evidence["answered"] > 0) == ("", True)
+    (home / "stores").mkdir(exist_ok=True)
+    (home / "stores" / "mlmd.sqlite").write_bytes(b"")
+    with pytest.raises(InputError, match="is not there"):  # a store that cannot be read stays so
+        ask("--home", home)
