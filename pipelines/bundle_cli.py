@@ -93,23 +93,19 @@ def import_(
 
 
 def _body(found: Verification) -> dict[str, Any]:
-    from components.audit.verify import NOT_CHECKED
-
     return {
         "sound": found.sound,
         "checks": found.checks,
-        "notChecked": list(NOT_CHECKED),
+        "notChecked": list(found.not_checked),
         "problems": [{"entry": p.entry, "what": p.what} for p in found.problems],
     }
 
 
 def _tell(found: Verification) -> None:
-    from components.audit.verify import NOT_CHECKED
-
     for line in found.checks:
         typer.echo(f"ok        {line}")
     for problem in found.problems:
         typer.echo(f"TAMPERED  {problem}")
-    for line in NOT_CHECKED if found.sound else ():
+    for line in found.not_checked if found.sound else ():
         typer.echo(f"not seen  {line}")
     typer.echo("sound" if found.sound else f"tampered: {len(found.problems)} found")

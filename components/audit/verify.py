@@ -24,6 +24,7 @@ from components.contract.errors import EvidenceError, InputError
 from components.lineage.digests import parse_canonical
 from components.lineage.dsse import UnknownSignerError, verify
 from components.lineage.keys import key_id
+from components.lineage.receipts import RECEIPT
 
 NOT_CHECKED = (
     "that the records were true when they were signed: `assay reperform` recomputes them from data",
@@ -57,6 +58,16 @@ class Verification:
     def sound(self) -> bool:
         """Whether nothing is wrong."""
         return not self.problems and self.run is not None
+
+    @property
+    def not_checked(self) -> tuple[str, ...]:
+        """What this bundle does not prove, one line each: more where it has no receipt of a run."""
+        run, contents = self.run, self.contents
+        if run is None or contents is None:
+            return NOT_CHECKED
+        bare = [name for name in run.runs if f"runs/{name}/{RECEIPT}" not in contents.parsed]
+        lines = [f"what the native store held: the bundle has no receipt of {n}" for n in bare]
+        return (*NOT_CHECKED, *lines)
 
 
 def verify_file(path: Path, trust: Trust, at: datetime | None = None) -> Verification:

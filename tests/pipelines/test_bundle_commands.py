@@ -23,6 +23,7 @@ from components.stacks.run_spec import RunSpec
 from pipelines.cli import app
 from tests import seeded
 from tests.plain_stack import PlainStack, start
+from tests.recorded_store import recorded_store, sign_receipts
 
 RUNNER = CliRunner()
 PATHS = dict.fromkeys(("home", "contract_path", "policy_path", "dataset_path"), "")
@@ -215,3 +216,19 @@ def test_a_home_whose_history_is_another_refuses(home: Path, bundle: Path, tmp_p
             catch_exceptions=False,
         )
     assert list((other / "runs").iterdir()) == []
+
+
+def test_a_bundle_without_a_receipt_says_what_it_does_not_prove(
+    home: Path, bundle: Path, tmp_path: Path
+) -> None:
+    told = f"what the native store held: the bundle has no receipt of {run_of(home)}"
+    bare = RUNNER.invoke(app, ["verify", str(bundle), *key(home)])
+    assert (bare.exit_code, f"not seen  {told}" in bare.output.splitlines()) == (0, True)
+    other, path = tmp_path / "home", tmp_path / "with.zip"
+    shutil.copytree(home, other)
+    sign_receipts(other, recorded_store(other))
+    RUNNER.invoke(app, ["bundle", run_of(other), "-o", str(path), "--home", str(other)])
+    done = RUNNER.invoke(app, ["verify", str(path), *key(home), "--json"])
+    assert done.exit_code == 0
+    assert told not in json.loads(done.output)["notChecked"]
+    assert any(line.startswith("receipt: ") for line in json.loads(done.output)["checks"])
