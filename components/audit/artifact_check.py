@@ -1,7 +1,8 @@
 """Files of a home against the digests in its evidence: what runs left, and the data they read.
 
-Only what still lies in the home is looked at: to delete an artifact whose time is over is nobody's
-crime, and is counted. A record names an output by its base name, so a file is looked for under the
+To delete an artifact whose time is over is nobody's crime, and is counted. What has to stay is
+missing where it is gone: the data, a gate's predictions, decisions, and what a standing release
+serves. A record names an output by its base name, so a file is looked for under the
 run's own directory, and where the record says that the model was pushed to.
 """
 
@@ -18,10 +19,13 @@ from typing import Any
 from components.audit.differences import Difference, Kind
 from components.audit.evidence_runs import RunFacts, StageFacts
 from components.contract.errors import EvidenceError
+from components.contract.stages import Stage
 from components.lineage.digests import parse_canonical, sha256_file, sha256_tree
 from components.lineage.graph import Entries
 
 _MODELS = ("model", "serving_model")
+_SERVED = "serving_model"
+_LASTING = ("predictions", "decisions")
 _ROOTS = ("artifacts", "native")
 _BOOKKEEPING = ".system"
 """Where TFX notes executions; nothing of it is an output."""
@@ -46,11 +50,12 @@ class FileCheck:
 NOTHING = FileCheck(0, 0, ())
 
 
-def check_outputs(home: Path, run: RunFacts) -> FileCheck:
+def check_outputs(home: Path, run: RunFacts, *, standing: bool = False) -> FileCheck:
     """Recompute the SHA-256 of everything that a run recorded as left behind.
 
     Every copy of a model must be what was recorded. Of another output those must be which lie in
     the run's ``artifacts`` or where the record says; else one of that name, for stacks keep drafts.
+    The model that a ``standing`` release serves has to be there.
     """
     directory = home / "runs" / run.run
     places = _places(directory)
@@ -64,6 +69,9 @@ def check_outputs(home: Path, run: RunFacts) -> FileCheck:
             if recorded not in map(digests.get, any_of):
                 changed += any_of
             checked, gone = checked + bool(digests), gone + (not digests)
+            if not digests and (output in _LASTING or (standing and output == _SERVED)):
+                where = f"runs/{run.run}/{stage.stage}/{name}"
+                found.append(Difference(Kind.MISSING_FILE, run.run, where, recorded))
             for path in changed:
                 where = path.relative_to(home).as_posix()
                 found.append(Difference(Kind.FILE, run.run, where, recorded, digests[path]))
@@ -118,13 +126,14 @@ def _digest(path: Path) -> str:
         return "unreadable (empty, or a symbolic link)"
 
 
-def check_stored(home: Path, run: RunFacts, held: Entries) -> FileCheck:
+def check_stored(home: Path, run: RunFacts, held: Entries, *, standing: bool = False) -> FileCheck:
     """Copies of a run's outputs in folders of the home's ``stores``, as the registry's model.
 
     Args:
         home: where they lie.
         run: what the run recorded as left behind.
         held: what the native store held of it, as signed: folders that it names are the run's.
+        standing: whether the run's release stands: then each of these folders has to be there.
     """
     recorded: dict[str, set[str]] = defaultdict(set)
     for stage in run.stages:
@@ -132,6 +141,8 @@ def check_stored(home: Path, run: RunFacts, held: Entries) -> FileCheck:
             recorded[name].add(digest)
     checked, found = 0, []
     for folder in _stored_folders(held):
+        if standing and not (home / folder).is_dir():
+            found.append(Difference(Kind.MISSING_FILE, run.run, folder, "a folder"))
         for path in sorted((home / folder).rglob("*")):
             if path.name in recorded and path.is_file():
                 checked, now = checked + 1, _digest(path)
@@ -147,6 +158,14 @@ def _stored_folders(held: Entries) -> list[str]:
     folders = {PurePosixPath("stores", n) for n in named if ".." not in PurePosixPath(n).parts}
     around = {parent for folder in folders for parent in folder.parents}
     return sorted(str(folder) for folder in folders - around)
+
+
+def check_serving(home: Path, stack: str, runs: Iterable[RunFacts]) -> list[Difference]:
+    """What lies in the folders that a stack serves from, and that none of all its runs pushed."""
+    pushed = {s.facts.get("location", "") for r in runs if (s := r.stage(Stage.PUSH))}
+    known = pushed | {f"{location}.sig" for location in pushed}
+    present = (p.relative_to(home).as_posix() for p in home.glob(f"serving/*/{stack}/*"))
+    return [Difference(Kind.ADDED_FILE, "", p) for p in sorted(present) if p not in known]
 
 
 def check_bound_files(home: Path, run: str, bound: Mapping[str, str]) -> FileCheck:
@@ -177,8 +196,6 @@ def check_datasets(home: Path, runs: Iterable[RunFacts]) -> FileCheck:
 
 def _check_dataset(home: Path, directory: Path, version: str) -> FileCheck:
     """One version. Its manifest is named by its digest and names the digest of each file."""
-    if not directory.is_dir():
-        return FileCheck(0, 1, ())
     where = f"{directory.relative_to(home).as_posix()}/manifest.json"
     manifest = directory / "manifest.json"
     raw = manifest.read_bytes() if manifest.is_file() else None

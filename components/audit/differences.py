@@ -23,6 +23,8 @@ class Kind(StrEnum):
     CONTRADICTS = "contradicts evidence"
     ALIAS = "moved alias"
     FILE = "changed file"
+    MISSING_FILE = "missing file"
+    ADDED_FILE = "added file"
     DATA = "changed data"
     RECEIPT = "changed receipt"
     EVIDENCE = "broken evidence"

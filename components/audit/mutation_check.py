@@ -16,6 +16,7 @@ from components.audit.artifact_check import (
     check_bound_files,
     check_datasets,
     check_outputs,
+    check_serving,
     check_stored,
 )
 from components.audit.differences import Difference, Kind
@@ -25,11 +26,12 @@ from components.contract.errors import EvidenceError, InputError
 from components.contract.stages import Stage
 from components.lineage.evidence_keys import HomeKeys
 from components.lineage.graph import Entries, LineageStore
-from components.lineage.receipts import RECEIPT, parse_receipt, read_entries
+from components.lineage.receipts import ENTRIES, RECEIPT, parse_receipt, read_entries
 from components.release.records import Release, histories, read_releases
 
 _SBOM = "sbom.cdx.json"
 _NONE = "none"
+_OVER = (RECEIPT, ENTRIES)
 _UNFINISHED = "unfinished"
 
 
@@ -99,6 +101,8 @@ def check_stack(home: Path, stack: str, store: LineageStore, run: str | None = N
         found += compare(evidence, native, receipts)
     files = _check_files(home, evidence, receipts)
     found += files.differences
+    if run is None:  # one run's evidence cannot tell what the others pushed
+        found += check_serving(home, stack, evidence.runs.values())
     return StackCheck(
         stack, store.name, tuple(evidence.runs), entries, queries, files, tuple(found)
     )
@@ -106,11 +110,12 @@ def check_stack(home: Path, stack: str, store: LineageStore, run: str | None = N
 
 def _check_files(home: Path, evidence: Evidence, receipts: Mapping[str, Entries]) -> FileCheck:
     total = check_datasets(home, evidence.runs.values())
+    standing = {history[-1].run for history in evidence.releases.values() if history}
     for name, run in evidence.runs.items():
         bound = {_SBOM: run.inputs["sbom"]} if run.inputs["sbom"] != _NONE else {}
         total += check_bound_files(home, name, bound)
-        total += check_outputs(home, run)
-        total += check_stored(home, run, receipts.get(name, {}))
+        total += check_outputs(home, run, standing=name in standing)
+        total += check_stored(home, run, receipts.get(name, {}), standing=name in standing)
     return total
 
 
@@ -130,6 +135,7 @@ def read_signed(home: Path, stack: str, run: str | None) -> tuple[Evidence, list
                 place = f"releases/{dataset}/{stack}"
                 found.append(Difference(Kind.EVIDENCE, "", place, new=str(error)))
     evidence = Evidence(runs, frozenset(known) - runs.keys(), releases)
+    found += _emptied(home, names, evidence, found)
     found += _release_faults(evidence, stack, broken)
     found += [
         Difference(Kind.UNFINISHED, n, f"runs/{n}")
@@ -155,6 +161,21 @@ def _read_runs(home: Path, names: list[str]) -> tuple[dict[str, RunFacts], list[
             else:
                 runs.update({run.run: run} if run else {})
         return runs, found
+
+
+def _emptied(
+    home: Path, names: list[str], evidence: Evidence, broken: list[Difference]
+) -> list[Difference]:
+    """Runs without any record that were over all the same, by their release or their receipt."""
+    recorded = {r.run for history in evidence.releases.values() for r in history}
+    named = {d.run for d in broken}
+    return [
+        Difference(Kind.EVIDENCE, name, f"runs/{name}/evidence", "its records")
+        for name in names
+        if name not in evidence.runs
+        and name not in named
+        and (name in recorded or any((home / "runs" / name / f).exists() for f in _OVER))
+    ]
 
 
 def _release_faults(evidence: Evidence, stack: str, broken: Set[str]) -> Iterator[Difference]:

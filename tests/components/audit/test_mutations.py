@@ -418,6 +418,69 @@ def test_evidence_that_is_gone_while_store_and_release_remain(
     assert kinds == {(Kind.EVIDENCE, run), (Kind.ADDED_RUN, run)}
 
 
+@pytest.mark.parametrize("left", [(RECEIPT, ENTRIES), (RECEIPT,), (ENTRIES,), ()])
+def test_a_run_that_was_over_and_whose_records_are_gone(
+    home: Path, store: RecordedStore, run: str, left: tuple[str, ...]
+) -> None:
+    for record in (home / "runs" / run / "evidence").iterdir():
+        record.unlink()
+    for name in {RECEIPT, ENTRIES} - set(left):
+        (home / "runs" / run / name).unlink()
+    for found in (_check(home, store), _check(home, store, run)):
+        emptied = (Kind.EVIDENCE, run, f"runs/{run}/evidence")
+        assert emptied in [(d.kind, d.run, d.where) for d in found.differences]
+        assert all(d.status is Status.FAIL for d in found.differences)
+
+
+def test_a_run_without_release_whose_records_are_gone(
+    home: Path, store: RecordedStore, stopped: str
+) -> None:
+    shutil.rmtree(home / "runs" / stopped / "evidence")
+    assert (Kind.EVIDENCE, stopped) in [(d.kind, d.run) for d in _check(home, store).differences]
+
+
+@pytest.mark.parametrize("name", ["predictions.parquet", "decisions.parquet", "plain/pushed.json"])
+def test_a_file_that_has_to_stay_and_is_gone(
+    home: Path, store: RecordedStore, run: str, name: str
+) -> None:
+    path = home / "runs" / run / "artifacts" / name
+    path.unlink()
+    missing = {d.where: d.status for d in _check(home, store).differences}
+    assert [w.split("/")[-1] for w in missing] == [path.name]
+    assert set(missing.values()) == {Status.FAIL}
+
+
+def test_data_that_is_gone(home: Path, store: RecordedStore) -> None:
+    shutil.rmtree(home / "datasets")
+    (difference,) = _check(home, store).differences
+    assert (difference.kind, difference.new) == (Kind.DATA, None)
+
+
+def test_a_stored_folder_of_the_standing_release_that_is_gone(
+    home: Path, store: RecordedStore, run: str
+) -> None:
+    folder = home / "stores" / "mlartifacts" / "m"
+    folder.mkdir(parents=True)
+    store.entries[run]["location"] = f"file://{folder}"
+    for name in (RECEIPT, ENTRIES):
+        (home / "runs" / run / name).unlink()
+    sign_receipts_of(home, store, run)
+    assert _check(home, store).differences == ()
+    shutil.rmtree(folder)
+    assert [(d.kind, d.where) for d in _check(home, store).differences] == [
+        (Kind.MISSING_FILE, "stores/mlartifacts/m")
+    ]
+
+
+def test_a_served_version_that_no_run_pushed(home: Path, store: RecordedStore, run: str) -> None:
+    rogue = home / "serving" / "rand_hie" / "tfx" / "9999999999"
+    rogue.mkdir(parents=True)
+    assert [(d.kind, d.where) for d in _check(home, store).differences] == [
+        (Kind.ADDED_FILE, "serving/rand_hie/tfx/9999999999")
+    ]
+    assert _check(home, store, run).differences == ()
+
+
 def test_a_release_history_that_is_gone_or_broken(
     home: Path, store: RecordedStore, run: str
 ) -> None:
