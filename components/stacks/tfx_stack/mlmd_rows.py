@@ -120,7 +120,8 @@ class RunEntries(Mapping[str, Mapping[str, str]]):
     ``uri``, ``state``, ``created``, ``property/<name>`` or ``custom_property/<name>``; or
     ``event/<execution>/<artifact>/<type>`` and ``path`` or ``time``. Of a text of more than 2,000
     characters the entry is its digest. MLMD's own time of the last update is none of them: it
-    moves though nothing changed.
+    moves though nothing changed. Neither are associations, attributions and parents of contexts:
+    MLMD gives them row by row, or of a hundred rows at once, and so in no fixed number of calls.
     """
 
     def __init__(self, rows: Rows) -> None:
