@@ -2,17 +2,20 @@
 
 A path begins with what the property is of: ``experiment/<id>``, ``run/<MLflow run>``,
 ``logged_model/<id>`` or ``model_version/<name>/<version>``; then comes the column, or ``tag``,
-``param``, ``metric``, ``latest_metric``, ``input`` or ``output`` and its key. An alias is none of
-a run's properties: it moves on with the next release.
+``param``, ``metric``, ``latest_metric``, ``input`` or ``output`` and its key. Of each file that
+MLflow keeps for the run or for its logged model, the entry ``file`` and its relative path is the
+SHA-256. An alias is none of a run's properties: it moves on with the next release.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.lineage.digests import decimal
+from components.stacks.pytorch_stack.mlflow_files import files_of
 from components.stacks.pytorch_stack.mlflow_rows import RUN_ID_TAGS
 
 if TYPE_CHECKING:
@@ -42,14 +45,16 @@ def owners(rows: Rows) -> dict[str, str]:
 class RunEntries(Mapping[str, Mapping[str, str]]):
     """The entries of each run, by its id; put together when the first of them is asked for."""
 
-    def __init__(self, rows: Rows, owner: Mapping[str, str]) -> None:
-        self._rows, self._owner = rows, owner
+    def __init__(self, rows: Rows, owner: Mapping[str, str], stores: Path) -> None:
+        self._rows, self._owner, self._stores = rows, owner, stores
         self._found: dict[str, dict[str, str]] = {}
 
     def __getitem__(self, run: str) -> Mapping[str, str]:
         if not self._found:
             self._found = {name: {} for name in self._owner.values()}
             for uuid, path, value in _properties(self._rows):
+                self._note(uuid, path, value)
+            for uuid, path, value in files_of(self._rows, self._stores):
                 self._note(uuid, path, value)
         return self._found[run]
 

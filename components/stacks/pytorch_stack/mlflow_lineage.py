@@ -53,7 +53,8 @@ class MlflowLineage:
         _Reader(rows, owner, graph).read()
         for key, place in strays(rows, owner) if runs is None else ():
             graph.node(NodeKind.RELEASE, key, model=place)
-        return StoreReading(graph.build(), RunEntries(rows, owner), statements)
+        entries = RunEntries(rows, owner, self.home / "stores")
+        return StoreReading(graph.build(), entries, statements)
 
 
 class _Reader:

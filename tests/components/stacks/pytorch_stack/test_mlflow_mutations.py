@@ -258,10 +258,45 @@ def test_a_changed_byte_of_a_file(
         found = _check(home)
     finally:
         path.write_bytes(sound)
-    assert [(d.kind, d.where) for d in found.differences] == [
-        (Kind.FILE, path.relative_to(home).as_posix())
+    # Of a file that MLflow keeps the receipt has the digest as well.
+    (difference,) = [d for d in found.differences if d.kind is not Kind.EDITED]
+    assert (difference.kind, difference.where) == (Kind.FILE, path.relative_to(home).as_posix())
+    assert difference.old != difference.new
+    edited = [d.where.rpartition("/file/")[2] for d in _of(found, Kind.EDITED)]
+    assert edited == (["artifacts/model.onnx"] if "stores" in path.relative_to(home).parts else [])
+
+
+def test_changed_packaging_of_a_registered_model(settled: Settled, home: Path) -> None:
+    folder = _registered(home).parent
+    packaging, added, gone = folder / "MLmodel", folder / "code" / "x.py", folder / "conda.yaml"
+    sound = {path: path.read_bytes() for path in (packaging, gone)}
+    packaging.write_bytes(sound[packaging] + b"\n")
+    added.parent.mkdir()
+    added.write_text("print()")
+    gone.unlink()
+    try:
+        found = _check(home)
+    finally:
+        added.unlink()
+        added.parent.rmdir()
+        for path, raw in sound.items():
+            path.write_bytes(raw)
+    told = [(d.kind, d.where.rpartition("/file/artifacts/")[2]) for d in found.differences]
+    assert told == [
+        (Kind.EDITED, "MLmodel"),
+        (Kind.ADDED, "code/x.py"),
+        (Kind.DELETED, "conda.yaml"),
     ]
-    assert found.differences[0].old != found.differences[0].new
+
+
+def test_an_added_link_in_a_runs_folder_is_not_followed(home: Path, uuid: str) -> None:
+    link = home / "stores" / "mlartifacts" / uuid / "artifacts" / "link"
+    link.symlink_to(home / "runs")
+    try:
+        told = _told(_check(home))
+    finally:
+        link.unlink()
+    assert told == {(Kind.ADDED, f"run/{uuid}/file/artifacts/link", None, "no regular file")}
 
 
 @pytest.mark.parametrize("name", [RECEIPT, ENTRIES])
