@@ -29,14 +29,22 @@ def bundle(
     as_json: JsonOption = False,
 ) -> None:
     """Write a run's evidence as one file that anybody can verify offline."""
+    from components.audit.access_log import record_access
     from components.audit.bundle import build_bundle
+    from components.contract.errors import AssayError
     from pipelines.catalogue import run_directory
     from pipelines.files import require_target
     from pipelines.json_output import print_json
 
     reports = report or []
     require_target(output, *reports)
-    made = build_bundle(run_directory(run, home), output, reports)
+    directory = run_directory(run, home)
+    made = build_bundle(directory, output, reports)
+    try:
+        record_access(directory.parent.parent, "bundle", [directory.name], f"SHA-256 {made.sha256}")
+    except AssayError:
+        output.unlink()  # what was handed out is on record, or it was not handed out
+        raise
     if as_json:
         body = {"file": str(made.path), "bytes": made.size, "sha256": made.sha256}
         print_json({**body, **_body(made.verification)})
@@ -73,11 +81,15 @@ def import_(
 
     Exit 1, and nothing written, if the bundle was tampered with.
     """
+    from components.audit.access_log import record_access
     from components.audit.import_bundle import import_bundle
     from components.audit.trust import load_trust
     from pipelines.json_output import print_json
 
     done = import_bundle(file, load_trust(key), home)
+    if done.verification.sound:
+        result = "imported" if done.written else "was there already, the same"
+        record_access(home, "import", [done.run], result)
     if done.verification.sound and not as_json:
         for path in done.written:
             typer.echo(f"wrote {path}")

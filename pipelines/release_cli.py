@@ -114,15 +114,19 @@ def recompute(
     as_json: JsonOption = False,
 ) -> None:
     """Judge a run's stored scores again, without its model; exit 0 if every figure is the same."""
+    from components.audit.access_log import record_access
     from components.release.recomputation import recompute as again
     from pipelines.catalogue import run_directory
 
-    found = again(run_directory(run, home))
+    directory = run_directory(run, home)
+    found = again(directory)
     different = [d for d in found if not d.same]
+    result = f"{len(found) - len(different)} of {len(found)} figures are the same"
+    record_access(directory.parent.parent, "recompute", [directory.name], result)
     if as_json:
         print_json({"figures": len(found), "different": [d.to_json() for d in different]})
     else:
         for d in different:
             typer.echo(f"{d.name} of {d.slice}: recorded {d.recorded}, now {d.computed}")
-        typer.echo(f"{len(found) - len(different)} of {len(found)} figures are the same")
+        typer.echo(result)
     raise typer.Exit(1 if different or not found else 0)

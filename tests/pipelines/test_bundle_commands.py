@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from components.audit import verify_bundle
+from components.audit.access_log import read_access
 from components.contract.errors import InputError
 from components.lineage.keys import new_key, public_text
 from components.release.records import read_releases
@@ -44,6 +45,12 @@ def run_of(home: Path) -> str:
     """The one run of a home."""
     (found,) = (home / "runs").iterdir()
     return found.name
+
+
+def files_but_the_log(home: Path) -> dict[Path, bytes]:
+    """Every file of a home but its access log, which each look adds to."""
+    found = (p for p in home.rglob("*") if p.is_file() and home / "access" not in p.parents)
+    return {p: p.read_bytes() for p in found}
 
 
 @pytest.fixture
@@ -96,10 +103,10 @@ def test_an_import_brings_the_run_and_is_idempotent(
     assert read_releases(other, "insurer", "tfx") == read_releases(home, "insurer", "tfx")
     moved = replace(RunSpec.load(home / "runs" / run), **PATHS)
     assert replace(RunSpec.load(other / "runs" / run), **PATHS) == moved
-    before = {p: p.read_bytes() for p in other.rglob("*") if p.is_file()}
+    before = files_but_the_log(other)
     again = RUNNER.invoke(app, given)
     assert (again.exit_code, "was there already, the same" in again.output) == (0, True)
-    assert before == {p: p.read_bytes() for p in other.rglob("*") if p.is_file()}
+    assert before == files_but_the_log(other)
 
 
 def test_what_an_import_brought_can_be_bundled_again(
@@ -232,3 +239,28 @@ def test_a_bundle_without_a_receipt_says_what_it_does_not_prove(
     assert done.exit_code == 0
     assert told not in json.loads(done.output)["notChecked"]
     assert any(line.startswith("receipt: ") for line in json.loads(done.output)["checks"])
+
+
+def test_what_is_handed_out_or_brought_in_is_on_record(
+    home: Path, bundle: Path, tmp_path: Path
+) -> None:
+    assert (read_access(home)[-1].command, read_access(home)[-1].subjects) == (
+        "bundle", (run_of(home),),
+    )  # fmt: skip
+    into = tmp_path / "into"
+    for told in ("imported", "was there already, the same"):
+        done = RUNNER.invoke(app, ["import", str(bundle), *key(home), "--home", str(into)])
+        assert done.exit_code == 0, done.output
+        last = read_access(into)[-1]
+        assert (last.command, last.subjects, last.result) == ("import", (run_of(home),), told)
+
+
+def test_a_bundle_that_cannot_be_put_on_record_is_not_handed_out(
+    home: Path, tmp_path: Path
+) -> None:
+    other, path = tmp_path / "home", tmp_path / "bundle.zip"
+    shutil.copytree(home, other, ignore=shutil.ignore_patterns("access"))
+    (other / "access").write_text("")
+    done = RUNNER.invoke(app, ["bundle", run_of(other), "-o", str(path), "--home", str(other)])
+    assert isinstance(done.exception, InputError)
+    assert not path.exists()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from components.audit.access_log import read_access
 from components.contract.errors import InputError
 from components.contract.stages import Stage
 from components.stacks.process import ReleaseProcess
@@ -128,6 +129,8 @@ def test_figures_come_out_again(home: Home) -> None:
         done = assay("recompute", run.spec.run_id, "--home", home.path)
         assert done.returncode == 0, done.stdout
         same, of = done.stdout.split()[0], done.stdout.split()[2]
+        last = read_access(home.path)[-1]
+        assert (last.command, last.subjects) == ("recompute", (run.spec.run_id,))
         assert same == of
         assert int(of) > 60
 
