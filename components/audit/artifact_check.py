@@ -22,6 +22,7 @@ from components.contract.errors import EvidenceError
 from components.contract.stages import Stage
 from components.lineage.digests import parse_canonical, sha256_file, sha256_tree
 from components.lineage.graph import Entries
+from components.lineage.regular_file import read_regular
 
 _MODELS = ("model", "serving_model")
 _SERVED = "serving_model"
@@ -119,7 +120,9 @@ def _inside(home: Path, location: str) -> Path | None:
 def _digest(path: Path) -> str:
     """SHA-256 of a file or folder, in hex, or why there is none."""
     try:
-        return sha256_tree(path) if path.is_dir() else sha256_file(path)
+        if path.is_dir():
+            return sha256_tree(path)
+        return sha256_file(path) if path.is_file() else "unreadable (no file)"
     except OSError as error:
         return f"unreadable ({error.strerror})"
     except EvidenceError:
@@ -158,6 +161,36 @@ def _stored_folders(held: Entries) -> list[str]:
     folders = {PurePosixPath("stores", n) for n in named if ".." not in PurePosixPath(n).parts}
     around = {parent for folder in folders for parent in folder.parents}
     return sorted(str(folder) for folder in folders - around)
+
+
+def check_run_json(home: Path, run: RunFacts) -> FileCheck:
+    """What a run's ``run.json`` says of it, against its records. Paths and times it alone holds."""
+    where = f"runs/{run.run}/run.json"
+    told = {
+        "run_id": run.run,
+        "stack": run.stack,
+        "candidate": run.candidate,
+        "actor": run.actor,
+        **{_snake(k): v for k, v in run.inputs.items()},
+    }
+    path = home / where
+    if not path.is_file():
+        return FileCheck(1, 0, (Difference(Kind.MISSING_FILE, run.run, where),))
+    try:
+        held = parse_canonical(read_regular(path), where)
+    except (OSError, EvidenceError) as error:
+        return FileCheck(1, 0, (Difference(Kind.FILE, run.run, where, new=str(error)),))
+    found = (
+        Difference(Kind.FILE, run.run, f"{where}/{k}", v, str(held[k]))
+        for k, v in told.items()
+        if k in held and str(held[k]) != v
+    )
+    return FileCheck(1, 0, tuple(found))
+
+
+def _snake(name: str) -> str:
+    """``dataset_version`` of ``datasetVersion``: records and ``run.json`` name alike otherwise."""
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
 
 
 def check_serving(home: Path, stack: str, runs: Iterable[RunFacts]) -> list[Difference]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from multiprocessing import get_context
 from os import sched_getaffinity
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import Any
 
 from components.contract.errors import EvidenceError
 from components.contract.stages import Stage
-from components.lineage.digests import sha256_file
 from components.lineage.evidence import CLOSING_STAGE, EvidenceRecord, read_chain
+from components.lineage.regular_file import read_regular
 
 Keys = Mapping[str, bytes]
 
@@ -108,12 +109,15 @@ def read_run(directory: Path, trusted: Keys) -> RunFacts | None:
     """
     paths = sorted((directory / "evidence").glob("[0-9]*-*.json"))
     try:
-        named = [(p.name, p.read_bytes()) for p in paths]
+        named = [(p.name, read_regular(p)) for p in paths]
         records = read_chain(named, directory.name, trusted)
         if not records:
             return None
         for name in ("contract", "policy"):
-            if sha256_file(directory / f"{name}.yaml") != records[0].body["inputs"][name]:
+            if (
+                sha256(read_regular(directory / f"{name}.yaml")).hexdigest()
+                != records[0].body["inputs"][name]
+            ):
                 raise EvidenceError(f"{name}.yaml is not the one that the run was bound to")
         return _facts(directory.name, records, len(paths) + 2)
     except OSError as error:

@@ -16,6 +16,7 @@ from components.audit.artifact_check import (
     check_bound_files,
     check_datasets,
     check_outputs,
+    check_run_json,
     check_serving,
     check_stored,
 )
@@ -27,6 +28,7 @@ from components.contract.stages import Stage
 from components.lineage.evidence_keys import HomeKeys
 from components.lineage.graph import Entries, LineageStore
 from components.lineage.receipts import ENTRIES, RECEIPT, parse_receipt, read_entries
+from components.lineage.regular_file import read_regular
 from components.release.records import Release, histories, read_releases
 
 _SBOM = "sbom.cdx.json"
@@ -111,9 +113,14 @@ def check_stack(home: Path, stack: str, store: LineageStore, run: str | None = N
 def _check_files(home: Path, evidence: Evidence, receipts: Mapping[str, Entries]) -> FileCheck:
     total = check_datasets(home, evidence.runs.values())
     standing = {history[-1].run for history in evidence.releases.values() if history}
+    for release in (r for history in evidence.releases.values() for r in history):
+        if release.run in evidence.runs:
+            cards = {f"card/{name}": digest for name, digest in release.cards}
+            total += check_bound_files(home, release.run, cards)
     for name, run in evidence.runs.items():
         bound = {_SBOM: run.inputs["sbom"]} if run.inputs["sbom"] != _NONE else {}
         total += check_bound_files(home, name, bound)
+        total += check_run_json(home, run)
         total += check_outputs(home, run, standing=name in standing)
         total += check_stored(home, run, receipts.get(name, {}), standing=name in standing)
     return total
@@ -214,7 +221,7 @@ def read_receipts(
             continue
         where = f"runs/{name}/{RECEIPT}"
         try:
-            raw = (home / "runs" / name / RECEIPT).read_bytes()
+            raw = read_regular(home / "runs" / name / RECEIPT)
             receipt = parse_receipt(raw, name, run.head, trusted)
             if receipt.store != store:
                 raise EvidenceError(f"{RECEIPT} is of {receipt.store}")

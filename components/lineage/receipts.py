@@ -22,6 +22,7 @@ from components.lineage.dsse import STATEMENT_TYPE, sign, verify
 from components.lineage.durable import locked_directory, write_atomically, write_once
 from components.lineage.evidence_keys import EvidenceKeys
 from components.lineage.graph import Entries
+from components.lineage.regular_file import read_regular
 
 PREDICATE_TYPE = "urn:assay:native-receipt:v1"
 RECEIPT, ENTRIES = "native-receipt.json", "native-entries.json"
@@ -104,7 +105,7 @@ def read_entries(directory: Path, receipt: Receipt) -> dict[str, str]:
         EvidenceError: it is not there, or not the one that was signed.
     """
     try:
-        raw = (directory / ENTRIES).read_bytes()
+        raw = read_regular(directory / ENTRIES)
     except OSError as error:
         raise EvidenceError(f"{ENTRIES} cannot be read ({error.strerror})") from error
     if hashlib.sha256(raw).hexdigest() != receipt.sha256:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from components.audit.mutations import compare_entries
 from components.checks.measurement import Status
 from components.contract.errors import EvidenceError, InputError
 from components.contract.stages import Stage
+from components.lineage.digests import canonical_json
 from components.lineage.graph import Edge, EdgeKind, Node, NodeKind
 from components.lineage.receipts import ENTRIES, RECEIPT
 from tests.plain_stack import PILOT, PRODUCTION, PlainStack, start
@@ -479,6 +481,55 @@ def test_a_served_version_that_no_run_pushed(home: Path, store: RecordedStore, r
         (Kind.ADDED_FILE, "serving/rand_hie/tfx/9999999999")
     ]
     assert _check(home, store, run).differences == ()
+
+
+@pytest.mark.parametrize("field", ["candidate", "actor", "dataset_version", "policy"])
+def test_run_json_that_says_otherwise_than_the_records(
+    home: Path, store: RecordedStore, run: str, field: str
+) -> None:
+    path = home / "runs" / run / "run.json"
+    document = json.loads(path.read_bytes())
+    old, document[field] = document[field], "other"
+    path.write_bytes(canonical_json(document))
+    assert _told(_check(home, store)) == [(Kind.FILE, f"runs/{run}/run.json/{field}", old, "other")]
+    path.write_text("no JSON")
+    assert [d.kind for d in _check(home, store).differences] == [Kind.FILE]
+    path.unlink()
+    assert [d.kind for d in _check(home, store).differences] == [Kind.MISSING_FILE]
+
+
+def test_a_model_card_that_was_changed_or_is_gone(
+    home: Path, store: RecordedStore, run: str
+) -> None:
+    path = home / "runs" / run / "card" / "model-card.md"
+    path.write_text(path.read_text() + "x")
+    (difference,) = _check(home, store).differences
+    assert (difference.kind, difference.where) == (
+        Kind.FILE, f"runs/{run}/card/model-card.md",
+    )  # fmt: skip
+    path.unlink()
+    (difference,) = _check(home, store).differences
+    assert (difference.kind, difference.new) == (Kind.FILE, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        (RECEIPT, Kind.NO_RECEIPT),
+        (ENTRIES, Kind.RECEIPT),
+        ("run.json", Kind.MISSING_FILE),
+        ("contract.yaml", Kind.EVIDENCE),
+        ("evidence/0005-train.json", Kind.EVIDENCE),
+        ("artifacts/predictions.parquet", Kind.FILE),
+    ],
+)
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(
+    home: Path, store: RecordedStore, run: str, name: str, kind: Kind
+) -> None:
+    path = home / "runs" / run / name
+    path.unlink()
+    os.mkfifo(path)
+    assert kind in {d.kind for d in _check(home, store).differences}
 
 
 def test_a_release_history_that_is_gone_or_broken(
