@@ -26,23 +26,29 @@ def mutations(
 ) -> None:
     """Compare the native stores and the files with the signed evidence, and name what differs.
 
-    Exit 0 if nothing does, 1 if something does or cannot be decided.
+    Exit 0 if nothing does, 1 if something does or cannot be decided, or the access log is broken.
     """
     from rich.console import Console
 
     from components.audit.access_log import record_access
+    from components.contract.errors import EvidenceError
     from pipelines.json_output import print_json
 
     with Console(stderr=True, quiet=as_json).status("reading evidence, stores and files"):
         checks, notes = _check(home, stack, run)
     differences = [d for c in checks for d in c.differences]
     subjects = [run] if run else [c.store for c in checks]
-    record_access(home, "audit mutations", subjects, _verdict(differences))
+    broken_log = None
+    try:
+        record_access(home, "audit mutations", subjects, _verdict(differences))
+    except EvidenceError as error:
+        broken_log = error  # what was found is shown all the same: an auditor needs both
+        notes.append(f"access log: broken, this access is not recorded in it: {error}")
     if as_json:
         print_json({"stacks": [c.to_json() for c in checks], "notes": notes})
     else:
         _print(checks, notes)
-    raise typer.Exit(1 if differences else 0)
+    raise typer.Exit(1 if differences or broken_log else 0)
 
 
 def _check(home: Path, stack: str, run: str | None) -> tuple[list[StackCheck], list[str]]:

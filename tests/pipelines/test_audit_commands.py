@@ -132,6 +132,20 @@ def test_what_cannot_be_decided_is_no_zero(home: Path, stores: dict[str, Recorde
     assert done.stdout.rstrip().endswith("1 cannot be decided")
 
 
+def test_a_broken_access_log_is_told_beside_what_was_found(
+    home: Path, stores: dict[str, RecordedStore]
+) -> None:
+    assert _run(home, "mutations").exit_code == 0
+    (entry,) = (home / "access").glob("*.json")
+    entry.write_text("garbage")
+    done = _run(home, "mutations")
+    assert done.exit_code == 1
+    lines = done.stdout.splitlines()
+    assert [line.endswith(": nothing differs") for line in lines] == [True, True, False]
+    assert lines[2].startswith("access log: broken")
+    assert json.loads(_run(home, "mutations", "--json").stdout)["notes"] == [lines[2]]
+
+
 def test_a_run_of_one_stack_is_asked_of_that_stack_alone(
     home: Path, stores: dict[str, RecordedStore]
 ) -> None:
