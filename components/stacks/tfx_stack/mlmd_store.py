@@ -104,7 +104,7 @@ class CountedStore(MetadataStore):  # type: ignore[misc]
         self._shown = without_password(mlmd_uri(home))
         path = _sqlite_file(mlmd_uri(home))
         if path is not None and not writable:
-            _require_sqlite(path)
+            _require_sqlite(path, self._shown)
         try:
             super().__init__(connection(home, read_only=not writable))
         except RuntimeError as error:
@@ -178,20 +178,20 @@ def _no_uri(uri: str, what: str) -> InputError:
     return InputError(f"{shown} {what}", where=MLMD_VARIABLE, expected=_EXPECTED)
 
 
-def _require_sqlite(path: Path) -> None:
+def _require_sqlite(path: Path, shown: str) -> None:
     """A file that is there, not locked, and a store of MLMD's; MLMD tells these apart badly."""
     if not path.is_file():
-        raise _not_there(str(path))
+        raise _not_there(shown)
     try:
         with closing(sqlite3.connect(path.as_uri() + "?mode=ro", uri=True, timeout=0)) as database:
             database.execute(f"PRAGMA busy_timeout = {int(_PATIENCE_SECONDS * 1000)}")
             database.execute("SELECT schema_version FROM MLMDEnv").fetchall()
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
-            raise _locked(str(path)) from error
-        raise _no_store(str(path)) from error
+            raise _locked(shown) from error
+        raise _no_store(shown) from error
     except sqlite3.DatabaseError as error:
-        raise _no_store(str(path)) from error
+        raise _no_store(shown) from error
 
 
 def _not_opened(message: str, shown: str) -> InputError:

@@ -152,6 +152,15 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert not (tmp_path / "stores").exists()
 
 
+def test_a_setting_behind_a_file_is_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MLMD_VARIABLE, f"sqlite:///{tmp_path}/none?password=s3cret")
+    line = one_line(tmp_path)
+    assert f"{tmp_path}/none?password=***: is not there" in line
+    assert "s3cret" not in line
+
+
 @pytest.mark.parametrize("content", [b"", b"no database" * 100])
 def test_what_is_no_store_is_told(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "stores" / "mlmd.sqlite"
