@@ -10,7 +10,6 @@ import typer
 from pipelines.options import HomeOption, JsonOption, RunArgument
 
 if TYPE_CHECKING:
-    from components.lineage.actor import actor
     from components.release.waiver_requests import Answer
 
 _DEFAULT_HOME = Path(".assay")
@@ -36,6 +35,7 @@ def waive(
     """
     from datetime import UTC, datetime
 
+    from components.lineage.actor import actor
     from components.release.waiver_requests import Asked, request_waiver
     from components.release.waiver_rules import Refusal
     from pipelines.catalogue import run_directory

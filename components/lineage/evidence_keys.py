@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "ASSAY_EVIDENCE_KEY"
 _NAME = "evidence"
-_SIGNED = ("runs/*/evidence/*.json", "releases/*/*/*.json", "access/*.json")
+_ENVELOPE = b'{"payload"'
+_SIGNED = ("runs/*/evidence/*.json", "access/*.json")
+_RELEASES = "releases/*/*/*.json"
 
 
 class EvidenceKeys(Protocol):
@@ -107,7 +109,10 @@ class HomeKeys:
         return {p.stem: load_public(p) for p in sorted(self.directory.glob(f"{_NAME}*.pub"))}
 
     def _holds_signed_files(self) -> bool:
-        return any(next(self.home.glob(pattern), None) for pattern in _SIGNED)
+        if any(next(self.home.glob(pattern), None) for pattern in _SIGNED):
+            return True
+        # The first release records were not signed.
+        return any(_is_envelope(p) for p in self.home.glob(_RELEASES))
 
     def _lost(self, path: Path) -> InputError:
         return InputError(
@@ -115,3 +120,10 @@ class HomeKeys:
             where=str(path),
             expected="the key put back: under a new one they would not count",
         )
+
+
+def _is_envelope(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(len(_ENVELOPE)) == _ENVELOPE

@@ -59,7 +59,7 @@ def test_nothing_differs_after_real_runs(demo, stack: str) -> None:
 _CHANGES = {
     "tfx": (
         "mlmd.sqlite",
-        "UPDATE ExecutionProperty SET string_value = 'x' WHERE name = 'assay_policy'",
+        "UPDATE ContextProperty SET string_value = 'x' WHERE name = 'assay_policy'",
         "assay_policy",
     ),
     "pytorch": (
