@@ -15,10 +15,10 @@ from components.contract.errors import EvidenceError
 from components.contract.stages import Stage
 from components.lineage.evidence import CLOSING_STAGE, EvidenceRecord, read_chain
 from components.lineage.regular_file import read_regular
+from components.release.run_evidence import findings_by_rule
 
 Keys = Mapping[str, bytes]
 
-_WORST_FIRST = ("FAIL", "INCONCLUSIVE", "PASS")
 
 _FEW = 64
 """So many runs are read sooner than other processes start."""
@@ -166,7 +166,7 @@ def _stage(record: EvidenceRecord) -> StageFacts:
         outputs=tuple(
             (name, o["name"], o["kind"], o["sha256"]) for name, o in body["outputs"].items()
         ),
-        findings=_findings(body),
+        findings=findings_by_rule(body),
         figures=_figures(body) if body["isGate"] else {},
         waiver={
             k: v
@@ -174,15 +174,6 @@ def _stage(record: EvidenceRecord) -> StageFacts:
             if k in ("sha256", "reason", "expires", "signer", "cosigner")
         },
     )
-
-
-def _findings(body: Mapping[str, Any]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for side in ("native", "referee"):
-        for finding in (body[side] or {}).get("findings", ()):
-            rule, status = finding["rule"], finding["status"]
-            found[rule] = min(found.get(rule, status), status, key=_WORST_FIRST.index)
-    return found
 
 
 def _figures(body: Mapping[str, Any]) -> dict[str, str]:

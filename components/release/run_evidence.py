@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.checks.measurement import Status
 from components.contract.contract import Contract
 from components.contract.contract_loader import load_contract
 from components.contract.errors import EvidenceError, InputError
@@ -16,6 +18,7 @@ from components.contract.stages import Stage
 from components.lineage.evidence import CLOSING_STAGE, EvidenceRecord, chain_of
 
 Records = dict[str, EvidenceRecord]
+_WORST_FIRST = (Status.FAIL, Status.INCONCLUSIVE, Status.PASS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,20 @@ class RunEvidence:
     def stage(self, stage: Stage) -> EvidenceRecord | None:
         """A stage's record: the run's own, else that of the run that trained the model."""
         return self.own.get(stage) or self.origin.get(stage)
+
+
+def findings_by_rule(body: Mapping[str, Any]) -> dict[str, str]:
+    """Each rule's status in a record; the worse one where the native tools and the referee differ.
+
+    Args:
+        body: a stage's record; a side that did not speak has no findings.
+    """
+    found: dict[str, str] = {}
+    for side in ("native", "referee"):
+        for finding in (body[side] or {}).get("findings", ()):
+            rule, status = finding["rule"], finding["status"]
+            found[rule] = min(found.get(rule, status), status, key=_WORST_FIRST.index)
+    return found
 
 
 def read_evidence(directory: Path) -> RunEvidence:

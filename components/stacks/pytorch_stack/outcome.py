@@ -10,17 +10,16 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from components.checks.measurement import Status
 from components.contract.stages import Stage
 from components.lineage.evidence import EvidenceRecord
 from components.release.card_masking import FEWEST_SHOWN
+from components.release.run_evidence import findings_by_rule
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack import registry, run_handle
 from components.stacks.pytorch_stack.mlflow_store import TrackedRun
 from components.stacks.pytorch_stack.tag_texts import document_tags
 from components.stacks.run_spec import utc_now
 
-_WORST_FIRST = (Status.FAIL, Status.INCONCLUSIVE, Status.PASS)
 _DRIFTING = Stage.DATA_GATE
 """The gate whose figures are no metrics of the MLflow run."""
 _WAIVER_FIELDS = ("sha256", "reason", "expires", "signer", "cosigner")
@@ -83,21 +82,11 @@ def _stage_tags(record: EvidenceRecord) -> dict[str, str]:
         f"{stage}.finished": body["finished"],
         f"{stage}.tools": tools,
         f"{stage}.record": record.digest,
-        **document_tags(f"{stage}.findings", _findings(body)),
+        **document_tags(f"{stage}.findings", findings_by_rule(body)),
         **(document_tags(f"{stage}.figures", _drift(body)) if record.stage == _DRIFTING else {}),
         **{f"assay.output.{record.stage}.{n}": o["sha256"] for n, o in body["outputs"].items()},
         **_waiver_tags(body.get("waiver") or {}),
     }
-
-
-def _findings(body: Mapping[str, Any]) -> dict[str, str]:
-    """Each rule's status; the worse one where the native tools and the referee differ."""
-    found: dict[str, str] = {}
-    for side in ("native", "referee"):
-        for finding in (body[side] or {}).get("findings", ()):
-            rule, status = finding["rule"], finding["status"]
-            found[rule] = min(found.get(rule, status), status, key=_WORST_FIRST.index)
-    return found
 
 
 def _drift(body: Mapping[str, Any]) -> dict[str, str]:

@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.checks.measurement import Status
 from components.lineage.digests import canonical_json
 from components.lineage.evidence import CLOSING_STAGE, EvidenceRecord
 from components.release.card_masking import FEWEST_SHOWN
 from components.release.records import read_releases
+from components.release.run_evidence import findings_by_rule
 from components.stacks.process import ReleaseProcess
 from components.stacks.tfx_stack import mlmd_names as names
 
 _WAIVER_FIELDS = ("sha256", "reason", "expires", "signer", "cosigner")
-_WORST_FIRST = (Status.FAIL, Status.INCONCLUSIVE, Status.PASS)
 
 
 def run_properties(process: ReleaseProcess) -> dict[str, str]:
@@ -110,12 +109,11 @@ def stage_properties(record: EvidenceRecord) -> dict[str, str]:
 
 def _findings(body: Mapping[str, Any]) -> dict[str, str]:
     """Each rule's status, the worse of both sides; none that rests on fewer than 11 people."""
-    found: dict[str, str] = {}
-    few = set()
-    for side in ("native", "referee"):
-        for finding in (body[side] or {}).get("findings", ()):
-            rule, status = finding["rule"], finding["status"]
-            found[rule] = min(found.get(rule, status), status, key=_WORST_FIRST.index)
-            if finding["measurement"] and finding["measurement"]["n"] < FEWEST_SHOWN:
-                few.add(rule)
+    few = {
+        finding["rule"]
+        for side in ("native", "referee")
+        for finding in (body[side] or {}).get("findings", ())
+        if finding["measurement"] and finding["measurement"]["n"] < FEWEST_SHOWN
+    }
+    found = findings_by_rule(body)
     return {rule: status for rule, status in found.items() if rule not in few}
