@@ -7,7 +7,10 @@ tree has a root of its own, so that no two different lists share a root.
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 
@@ -77,3 +80,54 @@ def verify_inclusion(
             node = node_hash(sibling, node) if index % 2 else node_hash(node, sibling)
         index, last = index // 2, last // 2
     return not remaining and node == expected_root
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A leaf beside the place where another one would stand, with its index and audit path."""
+
+    leaf: bytes
+    index: int
+    path: tuple[bytes, ...]
+
+
+def absence_proof(leaves: Sequence[bytes], leaf: bytes) -> list[Neighbour]:
+    """The leaves between which one would stand that is not there; none in an empty tree.
+
+    Args:
+        leaves: in rising order, as the tree that is to be proved about has them.
+        leaf: the one that is not among them.
+
+    Raises:
+        ValueError: it is among them.
+    """
+    place = bisect_left(leaves, leaf)
+    if leaves[place : place + 1] == [leaf]:
+        raise ValueError("the leaf is in the tree")
+    around = [i for i in (place - 1, place) if 0 <= i < len(leaves)]
+    return [Neighbour(leaves[i], i, tuple(inclusion_proof(leaves, i))) for i in around]
+
+
+def verify_absence(
+    leaf: bytes, size: int, neighbours: Sequence[Neighbour], expected_root: bytes
+) -> bool:
+    """Whether a leaf is in no tree of ``size`` leaves in rising order with that root.
+
+    Both neighbours must stand in the tree, next to each other, one below and one above the leaf; at
+    either end of the tree there is only one. That the leaves are in rising order is what whoever
+    signed the root says: it cannot be seen from a proof.
+    """
+    if not neighbours:
+        return size == 0 and expected_root == EMPTY_ROOT
+    indices = [n.index for n in neighbours]
+    if any(b != a + 1 for a, b in pairwise(indices)) or len(indices) > 2:
+        return False
+    below = [n for n in neighbours if n.leaf < leaf]
+    above = [n for n in neighbours if n.leaf > leaf]
+    if len(below) > 1 or len(above) > 1 or [*below, *above] != list(neighbours):
+        return False
+    if not below and indices[0] != 0:
+        return False
+    if not above and indices[-1] != size - 1:
+        return False
+    return all(verify_inclusion(n.leaf, n.index, size, n.path, expected_root) for n in neighbours)

@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import hashlib
 import random
+from dataclasses import replace
 
 import pytest
 
 from components.lineage.merkle import (
     EMPTY_ROOT,
+    Neighbour,
+    absence_proof,
     inclusion_proof,
     leaf_hash,
     node_hash,
     root,
+    verify_absence,
     verify_inclusion,
 )
 
@@ -252,3 +256,59 @@ def test_a_list_that_differs_in_any_leaf_has_another_root() -> None:
         # At the very end two of the changes come to the same list.
         expected = {tuple(found) for found in [leaves, *lists.values()]}
         assert len(roots) == len(expected) >= 6
+
+
+def _leaf(number: int) -> bytes:
+    return number.to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("size", [*range(18), 31, 32, 33, 64])
+def test_every_leaf_that_is_not_there_is_proved_not_to_be(size: int) -> None:
+    leaves = [_leaf(2 * i + 1) for i in range(size)]
+    whole = root(leaves)
+    for between in range(size + 1):
+        proof = absence_proof(leaves, _leaf(2 * between))
+        assert verify_absence(_leaf(2 * between), size, proof, whole)
+        # It proves nothing about a leaf that is there, nor about another gap.
+        for i in range(size):
+            assert not verify_absence(_leaf(2 * i + 1), size, proof, whole)
+        # Of one leaf, either side of it has the same proof.
+        for other in {0, size} - {between} if size > 1 else ():
+            assert not verify_absence(_leaf(2 * other), size, proof, whole)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 8, 13])
+def test_no_leaf_that_is_there_is_ever_proved_away(size: int) -> None:
+    leaves = [_leaf(i) for i in range(size)]
+    whole, paths = root(leaves), [tuple(inclusion_proof(leaves, i)) for i in range(size)]
+    known = [Neighbour(leaves[i], i, paths[i]) for i in range(size)]
+    for i in range(size):
+        with pytest.raises(ValueError, match="in the tree"):
+            absence_proof(leaves, leaves[i])
+        for a in known:
+            assert not verify_absence(leaves[i], size, [a], whole)
+            for b in known:
+                assert not verify_absence(leaves[i], size, [a, b], whole)
+        assert not verify_absence(leaves[i], size, [], whole)
+
+
+def test_a_changed_proof_of_absence_proves_nothing() -> None:
+    leaves = [_leaf(2 * i + 1) for i in range(9)]
+    whole, proof = root(leaves), absence_proof(leaves, _leaf(8))
+    first, second = proof
+    forged = [
+        [second, first],
+        [first],
+        [second],
+        [first, second, second],
+        [replace(first, index=first.index - 1), replace(second, index=second.index - 1)],
+        [replace(first, leaf=_leaf(6)), second],
+        [replace(first, path=first.path[:-1]), second],
+        [first, replace(second, path=(*second.path, second.path[0]))],
+    ]
+    assert verify_absence(_leaf(8), 9, proof, whole)
+    assert not any(verify_absence(_leaf(8), 9, f, whole) for f in forged)
+    assert not verify_absence(_leaf(8), 20, proof, whole)
+    assert not verify_absence(_leaf(8), 9, proof, root(leaves[:-1]))
+    assert verify_absence(_leaf(8), 0, [], EMPTY_ROOT)
+    assert not verify_absence(_leaf(8), 0, [], whole)
