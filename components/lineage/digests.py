@@ -82,12 +82,10 @@ def _plain(raw: bytes) -> dict[str, Any] | None:
     """
     if not raw.isascii() or not raw.startswith(b"{"):
         return None
+    text = raw.decode("ascii")
     try:
-        document: dict[str, Any] = json.loads(
-            raw, parse_float=_refuse_constant, parse_int=_small, parse_constant=_refuse_constant
-        )
-        again = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        same = again.encode("utf-8") == raw
+        document: dict[str, Any] = _READER.decode(text)
+        same = _WRITER.encode(document) == text
     except (ValueError, RecursionError):
         return None
     return document if same else None
@@ -101,6 +99,18 @@ def _small(text: str) -> int:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(name)
+
+
+_READER = json.JSONDecoder(
+    parse_float=_refuse_constant, parse_int=_small, parse_constant=_refuse_constant
+)
+_WRITER = json.JSONEncoder(
+    # What was just parsed holds itself nowhere.
+    ensure_ascii=False,
+    check_circular=False,
+    sort_keys=True,
+    separators=(",", ":"),
+)
 
 
 def sha256_json(document: Any) -> str:

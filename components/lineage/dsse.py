@@ -11,6 +11,7 @@ import binascii
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Any
 
 from components.contract.errors import EvidenceError
@@ -25,6 +26,9 @@ STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 MAX_BYTES = 16_000_000
 MAX_DEPTH = 32
 MAX_SIGNATURES = 16
+_BEFORE_PAYLOAD = b'{"payload":"'
+_BASE64 = f"{ascii_letters}{digits}+/=".encode()
+_NESTING = frozenset({dict, list})
 
 
 class UnknownSignerError(EvidenceError):
@@ -127,7 +131,7 @@ def _open(raw: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
     """Payload, and key id and bytes of each signature: nothing of it is believed yet."""
     if len(raw) > MAX_BYTES:
         raise EvidenceError(f"the envelope has more than {MAX_BYTES:,} bytes")
-    envelope = parse_canonical(raw, "the envelope")
+    envelope = _envelope(raw)
     if set(envelope) != {"payload", "payloadType", "signatures"}:
         raise EvidenceError("the envelope does not have the fields of one")
     if envelope["payloadType"] != PAYLOAD_TYPE:
@@ -145,6 +149,21 @@ def _open(raw: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
     return _decode(envelope["payload"], "the payload"), found
 
 
+def _envelope(raw: bytes) -> dict[str, Any]:
+    """The envelope as a canonical JSON object.
+
+    The payload stands first and is nearly all of it. Where it has no other characters than those
+    of base64, it is what it is read as: the envelope is canonical if it is so without them.
+    """
+    start = len(_BEFORE_PAYLOAD)
+    end = raw.find(b'"', start)
+    text = raw[start:end]
+    if end < start or not raw.startswith(_BEFORE_PAYLOAD) or text.translate(None, _BASE64):
+        return parse_canonical(raw, "the envelope")
+    rest = parse_canonical(raw[:start] + raw[end:], "the envelope")
+    return {**rest, "payload": text.decode("ascii")}
+
+
 def _statement(payload: bytes) -> dict[str, Any]:
     statement = parse_canonical(payload, "the statement")
     if _deeper_than(statement, MAX_DEPTH):
@@ -157,11 +176,11 @@ def _statement(payload: bytes) -> dict[str, Any]:
 
 
 def _deeper_than(document: Any, levels: int) -> bool:
-    """Whether lists and objects are nested more than ``levels`` deep."""
+    """Whether lists and objects are nested more than ``levels`` deep, in what a parser made."""
     floor = [document]
     for _ in range(levels):
-        inside = [v.values() if isinstance(v, dict) else v for v in floor]
-        floor = [v for items in inside for v in items if isinstance(v, dict | list)]
+        inside = [v.values() if type(v) is dict else v for v in floor]
+        floor = [v for items in inside for v in items if type(v) in _NESTING]
         if not floor:
             return False
     return True

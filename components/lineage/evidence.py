@@ -167,20 +167,21 @@ def read_chain(
         named: name and bytes of each file, in name order.
         run_id: the run that they must be about.
         trusted: raw public key of each name that may sign evidence.
-        known: what an earlier call checked; this one adds to it.
+        known: what an earlier call checked; this one adds to it. None where there is no later one.
 
     Raises:
         EvidenceError: names the file and what is wrong with it.
     """
-    known, keys = known or KnownRecords(), tuple(sorted(trusted.items()))
+    keys = tuple(sorted(trusted.items()))
     records: list[EvidenceRecord] = []
     for name, raw in named:
         previous = records[-1].digest if records else GENESIS
         place = (name, raw, run_id, len(records) + 1, previous, keys)
-        record = known.get(*place)
+        record = known.get(*place) if known else None
         if record is None:
             record = _read(name, raw, run_id, len(records) + 1, previous, trusted)
-            known.add(record, *place)
+            if known:
+                known.add(record, *place)
         if records and records[-1].stage == CLOSING_STAGE:
             raise EvidenceError(f"{name} follows the record that closed the run")
         if record.stage in {r.stage for r in records}:
