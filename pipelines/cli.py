@@ -26,6 +26,7 @@ from pipelines.lineage_cli import lineage_app
 from pipelines.options import HomeOption, JsonOption
 from pipelines.release_cli import recompute, release, releases
 from pipelines.reperform_cli import reperform
+from pipelines.trace_cli import trace
 from pipelines.waive_cli import waive
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ app.command()(release)
 app.command()(reads_evidence(releases))
 app.command()(reads_evidence(recompute))
 app.command()(reads_evidence(reperform))
+app.command()(trace)
 app.command()(waive)
 app.add_typer(audit_app, name="audit")
 app.add_typer(contract_app, name="contract")

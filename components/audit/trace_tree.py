@@ -1,0 +1,100 @@
+"""A trace told in words, as a tree: for the terminal and for the page alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from components.audit.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A line, and the lines that stand under it."""
+
+    text: str
+    children: tuple[Branch, ...] = ()
+
+
+def tree_of(trace: Trace) -> Branch:
+    """The trace from the decision down to the training rows."""
+    told = trace.to_json()
+    return Branch(
+        f"decision {trace.decision_id}",
+        (
+            *_decision(told["decision"]),
+            Branch(f"model {told['model']}"),
+            Branch(_release_line(told["release"]), tuple(_release(told["release"]))),
+            Branch(f"run {told['run']['id']}", tuple(_run(told["run"]))),
+            Branch(_training_line(told["training"]), tuple(_training(told["training"]))),
+            *(Branch(f"DIFFERS: {text}") for text in trace.differences),
+        ),
+    )
+
+
+def _decision(held: dict[str, Any]) -> Iterator[Branch]:
+    yield Branch(
+        f"{held['outcome']} at {held['decidedAt']}: score {held['score']:.6f}, "
+        f"threshold {held['threshold']}"
+    )
+    reasons = held["reasons"] or []
+    yield Branch("reasons" if reasons else "no reasons were asked for", tuple(map(Branch, reasons)))
+    whole = "whole" if held["logIsWhole"] else "not whole: scoring was interrupted"
+    yield Branch(f"log {held['log']}, {whole}; row commitment {held['row']}")
+    check = held["batchCheck"]
+    yield Branch(f"the batch was checked before: {check['status']}, {check['reason']}")
+
+
+def _release_line(held: dict[str, Any]) -> str:
+    until = f"until {held['until']}" if held["until"] else "and stands"
+    return (
+        f"release {held['release']} of {held['dataset']} in {held['stack']}: {held['kind']}, "
+        f"since {held['since']} {until}, by {held['actor']}"
+    )
+
+
+def _release(held: dict[str, Any]) -> Iterator[Branch]:
+    for stage, verdict in held["verdicts"].items():
+        yield Branch(f"{stage.replace('_', ' ')}: {verdict}")
+    if held["waiver"]:
+        yield Branch(f"under waiver {held['waiver']}")
+    if held["reason"]:
+        yield Branch(f"why: {held['reason']}")
+
+
+def _run(held: dict[str, Any]) -> Iterator[Branch]:
+    yield Branch(f"{held['outcome']}; its chain of records ends with {held['head']}")
+    if held["trainedBy"] != held["id"]:
+        yield Branch(f"the model was trained by run {held['trainedBy']}")
+    for name in ("code", "contract", "policy", "lock", "image", "seed"):
+        yield Branch(f"{name} {held['inputs'][name]}")
+
+
+def _training_line(held: dict[str, Any]) -> str:
+    return f"trained on split {held['split']} of dataset {held['dataset']}, {held['version']}"
+
+
+def _training(held: dict[str, Any]) -> Iterator[Branch]:
+    if "missing" in held:
+        yield Branch(held["missing"])
+        return
+    yield Branch(f"{held['rows']} rows, Merkle root {held['root']}")
+    yield Branch(f"read from {', '.join(held['sources'])}; spans {', '.join(held['spans'])}")
+    yield Branch(f"this case {_proved(held['case'])}")
+    person = held["person"]
+    if "missing" in person:
+        yield Branch(person["missing"])
+        return
+    yield Branch(
+        f"this person has {person['rows']} of the training rows",
+        tuple(Branch(f"row {p['commitment']} {_proved(p)}") for p in person["proofs"]),
+    )
+
+
+def _proved(proof: dict[str, Any]) -> str:
+    if proof["kind"] == "inclusion":
+        steps = len(proof["leaves"][0]["path"])
+        return f"is among the training rows: proved by {steps} hashes"
+    places = " and ".join(str(leaf["index"]) for leaf in proof["leaves"])
+    return f"is not among the training rows: proved by its neighbours, {places}"

@@ -1,0 +1,68 @@
+"""`assay trace`: one decision, back to the rows that its model was trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.evidence_commands import reads_evidence
+from pipelines.options import HomeOption, JsonOption
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+    from components.audit.trace_tree import Branch
+
+_DEFAULT_HOME = Path(".assay")
+
+
+@reads_evidence
+def trace(
+    decision: Annotated[str, typer.Argument(help="Name of a decision, as LOG.NUMBER.")],
+    html: Annotated[Path | None, typer.Option("--html", help="Also write it as a page.")] = None,
+    home: HomeOption = _DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow a decision to its model, release, run and training rows, with Merkle proofs.
+
+    Exit 1 if a link does not hold.
+    """
+    from rich.console import Console
+    from rich.text import Text
+    from rich.tree import Tree
+
+    from components.audit.access_log import record_access
+    from components.audit.trace import trace as follow
+    from components.audit.trace_page import to_html
+    from components.audit.trace_tree import tree_of
+    from components.lineage.durable import writable_directory, write_atomically
+    from pipelines.evidence_commands import require_home
+    from pipelines.json_output import print_json
+
+    require_home(home)
+    found = follow(home, decision)
+    result = f"{len(found.differences)} links differ" if found.differences else "every link holds"
+    record_access(home, "trace", [decision], result)
+    if html is not None:
+        writable_directory(html.parent)
+        write_atomically(html, to_html(found))
+    if as_json:
+        print_json(found.to_json())
+    else:
+        tree = tree_of(found)
+        shown = Tree(Text(tree.text))
+        _grow(shown, tree)
+        Console(highlight=False).print(shown, soft_wrap=True)
+        typer.echo(result)
+        if html is not None:
+            typer.echo(html)
+    raise typer.Exit(1 if found.differences else 0)
+
+
+def _grow(shown: Tree, branch: Branch) -> None:
+    from rich.text import Text
+
+    for child in branch.children:
+        _grow(shown.add(Text(child.text)), child)
