@@ -43,6 +43,7 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
     from components.stacks.tfx_stack.preprocessing import transform_settings
     from components.stacks.tfx_stack.release_stage import evaluation_config
     from components.stacks.tfx_stack.statistics_options import statistics_options
+    from components.stacks.tfx_stack.verified_evaluator import Evaluator
 
     run = str(process.spec.directory)
     native = process.spec.directory / "native"
@@ -138,12 +139,13 @@ def build_pipeline(process: ReleaseProcess, *, beam_args: Sequence[str] = ()) ->
                         fetched = scoring.ChampionModel(run_directory=run)
                         champion = fetched.outputs["model"]
                         nodes += [fetched]
-                    evaluator = tfx.Evaluator(
+                    evaluator = Evaluator(
                         examples=examples,
                         model=model,
                         baseline_model=champion,
                         eval_config=evaluation_config(process),
                         example_splits=["evaluation"],
+                        run_directory=run,
                     )
                     release_gate = stage.ReleaseGate(
                         evaluation=evaluator.outputs["evaluation"],

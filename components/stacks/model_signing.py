@@ -7,6 +7,7 @@ So a model and its signature cannot be changed for those of another run, though 
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +50,26 @@ def verified_model(spec: RunSpec, model: Path) -> Path:
         raise ModelSignatureError(f"{model.name} is not there")
     verify_model(model, _recorded_signature(spec), ModelKeys(Path(spec.home)))
     return model
+
+
+def verified_content(spec: RunSpec, model: Path) -> bytes:
+    """The bytes of a model of one file, for whoever hands them on: they are read only once.
+
+    What is verified is a copy of them that only this process can write, so nobody can change the
+    file between the check and the use.
+
+    Raises:
+        ModelSignatureError: as for ``verified_model``.
+    """
+    try:
+        content = model.read_bytes()
+    except OSError as error:
+        raise ModelSignatureError(f"{model.name} is not there") from error
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / model.name
+        copy.write_bytes(content)
+        verified_model(spec, copy)
+    return content
 
 
 def with_signature(spec: RunSpec, stage: Stage, result: StageResult) -> StageResult:

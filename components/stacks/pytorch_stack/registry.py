@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from mlflow.types import Schema, TensorSpec
 from components.contract.errors import EvidenceError
 from components.lineage.digests import sha256_file
 from components.release.records import Release, read_releases
+from components.stacks.model_signing import verified_content
 from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack.frameworks import versions
 from components.stacks.pytorch_stack.mlflow_store import (
@@ -56,9 +58,13 @@ def push(
 ) -> PushedModel:
     """Log and register a model file, and read it back; the alias stays where it is.
 
+    The file is read once, and what is logged is what was verified.
+
     Raises:
+        ModelSignatureError: it is not what the run trained and signed.
         EvidenceError: the registry gives back another file than was logged.
     """
+    content = verified_content(process.spec, model)
     name = registered_name(process.spec.dataset)
     tags = _tags(process)
     # Made here, in the run's own experiment: left to itself MLflow would put the model into its
@@ -67,7 +73,7 @@ def push(
         run.experiment_id, name, source_run_id=run.run_id, tags=tags, model_type="onnx"
     )
     logged = mlflow.onnx.log_model(
-        onnx.load(model, load_external_data=False),
+        onnx.load_model_from_string(content),
         name=name,
         model_id=made.model_id,
         run_id=run.run_id,
@@ -78,7 +84,7 @@ def push(
     )
     version = _register(run, name, logged.model_uri, logged.model_id, tags)
     pushed = fetch(run.client, name, version, directory)
-    if pushed.sha256 != sha256_file(model):
+    if pushed.sha256 != hashlib.sha256(content).hexdigest():
         raise EvidenceError(f"registry gives back another file than was pushed: {pushed.location}")
     run.set_tags({_VERSION_TAG: version})
     run.client.set_model_version_tag(name, version, "assay.sha256", pushed.sha256)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from tfx.components import (
     DistributionValidator,
-    Evaluator,
     ExampleValidator,
     Pusher,
     StatisticsGen,
@@ -27,7 +26,6 @@ __all__ = [
     "Cond",
     "DistributionValidator",
     "EvalArgs",
-    "Evaluator",
     "ExampleValidator",
     "Examples",
     "Importer",

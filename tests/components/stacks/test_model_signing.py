@@ -15,14 +15,17 @@ from components.contract.stages import Stage
 from components.lineage.digests import sha256_file
 from components.lineage.model_keys import KEY_VARIABLE, ModelKeys
 from components.lineage.model_signature import ModelSignatureError, sign_model
+from components.stacks import model_signing
 from components.stacks.model_signing import (
     MODEL_SIGNATURE,
     beside,
     sign_trained,
     signature_file,
+    verified_content,
     verified_model,
 )
 from components.stacks.process import ReleaseProcess
+from components.stacks.run_spec import RunSpec
 from components.stacks.stages import StageResult
 from pipelines.launch import Order, prepare, prepare_release
 from tests import seeded
@@ -102,6 +105,27 @@ def test_a_changed_model_may_not(runs: Runs, tmp_path: Path) -> None:
     copy.unlink()
     with pytest.raises(ModelSignatureError, match="model.json is not there"):
         verified_model(runs.first.spec, copy)
+
+
+def test_the_bytes_that_are_handed_over_are_those_that_were_verified(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model.json"
+    signed = _model(runs.first).read_bytes()
+    model.write_bytes(signed)
+
+    def changed_after(spec: RunSpec, path: Path) -> Path:
+        verified_model(spec, path)
+        model.write_bytes(signed + b" ")
+        return path
+
+    monkeypatch.setattr(model_signing, "verified_model", changed_after)
+    assert verified_content(runs.first.spec, model) == signed
+    with pytest.raises(ModelSignatureError, match="model.json is not the model that was signed"):
+        verified_content(runs.first.spec, model)
+    model.unlink()
+    with pytest.raises(ModelSignatureError, match="model.json is not there"):
+        verified_content(runs.first.spec, model)
 
 
 def test_another_runs_model_does_not_come_in_with_its_signature(runs: Runs) -> None:

@@ -25,6 +25,7 @@ from components.stacks.pytorch_stack import (
     release_stage,
     serving_stages,
 )
+from components.stacks.pytorch_stack.mlflow_store import TrackedRun
 from components.stacks.pytorch_stack.tensors import read_rows
 from pipelines import pytorch_pipeline
 from tests import clinic
@@ -285,7 +286,7 @@ def unparsed(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a framework parsed a model")
 
     monkeypatch.setattr(onnx_scoring.onnxruntime, "InferenceSession", parse)
-    monkeypatch.setattr(registry.onnx, "load", parse)
+    monkeypatch.setattr(registry.onnx, "load_model_from_string", parse)
 
 
 def test_without_its_signature_no_model_is_parsed(
@@ -308,6 +309,21 @@ def test_without_its_signature_no_model_is_parsed(
                 look()
     finally:
         signature.write_bytes(content)
+
+
+def test_a_model_that_changed_after_it_was_looked_at_is_not_registered(
+    first, back, unparsed, tmp_path: Path
+) -> None:
+    model = tmp_path / "model.onnx"
+    content = (first.artifacts / "native" / "model.onnx").read_bytes()
+    at = len(content) // 2
+    model.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    before = versions(back)
+    for process in (first, back):
+        run = TrackedRun.of(process)
+        with pytest.raises(ModelSignatureError, match="is not the model that was signed"):
+            registry.push(process, run, model, (), tmp_path / "serving")
+    assert versions(back) == before
 
 
 def test_one_changed_byte_in_the_registry_is_not_parsed(home: Path, first, back, unparsed) -> None:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from ml_metadata.metadata_store import MetadataStore
 from tfx.dsl.compiler import compiler
+from tfx.types import standard_artifacts
 
 from components.checks.measurement import Measurement, Status
 from components.contract.errors import EvidenceError
@@ -30,6 +31,7 @@ from components.stacks.tfx_stack import (
     release_stage,
     scoring_nodes,
     serving,
+    verified_evaluator,
 )
 from pipelines import tfx_pipeline
 from pipelines.launch import prepare_release
@@ -331,6 +333,47 @@ def test_one_changed_byte_of_a_saved_model_is_not_parsed(
     for process, model in zip((history.first, history.again), served(history)[::2], strict=True):
         with one_byte_changed(model), pytest.raises(ModelSignatureError, match="saved_model.pb"):
             score_pushed(process, tmp_path)
+
+
+def evaluate(process: ReleaseProcess) -> None:
+    """What the node does that has TFMA evaluate a challenger beside the champion."""
+    models = {}
+    for key, node in (("model", "Trainer"), ("baseline_model", "ChampionModel")):
+        (folder,) = (process.spec.directory / "native" / node / "model").iterdir()
+        models[key] = [standard_artifacts.Model()]
+        models[key][0].uri = str(folder)
+    properties = {"run_directory": str(process.spec.directory)}
+    verified_evaluator.Executor().Do(models, {}, properties)
+
+
+class TfmaReached(Exception):
+    """TFX's own Evaluator was asked, and would load the models."""
+
+
+def test_a_byte_changed_since_training_does_not_come_to_tfma(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: Any) -> None:
+        raise TfmaReached
+
+    monkeypatch.setattr(verified_evaluator.stock.Executor, "Do", load)
+    native = history.second.spec.directory / "native"
+    with pytest.raises(TfmaReached):
+        evaluate(history.second)
+    candidate = recorded_artifacts.serving_directory(str(trained_model(history.second)))
+    with one_byte_changed(candidate), pytest.raises(ModelSignatureError, match="saved_model.pb"):
+        evaluate(history.second)
+    (folder,) = (native / "ChampionModel" / "model").iterdir()
+    baseline = recorded_artifacts.serving_directory(str(folder))
+    with one_byte_changed(baseline), pytest.raises(ModelSignatureError, match="of no release"):
+        evaluate(history.second)
+    signature = signature_file(history.first.spec)
+    away = signature.rename(signature.with_name("away"))
+    try:
+        with pytest.raises(ModelSignatureError, match="has no signature"):
+            evaluate(history.second)
+    finally:
+        away.rename(signature)
 
 
 def test_without_its_signature_no_saved_model_is_parsed(

@@ -17,7 +17,8 @@ from components.contract.errors import ProcessError
 from components.datasets.canonical import ROW_COLUMN, SPLITS
 from components.stacks.process import ReleaseProcess
 from components.stacks.stages import Stage, StageResult
-from components.stacks.tfx_stack import portable_lane, stage_hooks
+from components.stacks.tfx_stack import mlmd_names as names
+from components.stacks.tfx_stack import portable_lane, stage_hooks, verified_evaluator
 from components.stacks.tfx_stack.beam_options import beam_options
 from components.stacks.tfx_stack.stage_artifacts import StageRecord, run_stage
 from pipelines.tfx_pipeline import build_pipeline
@@ -71,6 +72,13 @@ def test_stages_run_in_the_process_order(nodes: dict[str, Any]) -> None:
 def test_pusher_heeds_our_gate_and_not_evaluators(nodes: dict[str, Any]) -> None:
     (channel,) = nodes["Pusher"].inputs.inputs["model_blessing"].channels
     assert channel.producer_node_query.id == "ReleaseGate"
+
+
+def test_the_node_that_evaluates_verifies_first(process: ReleaseProcess) -> None:
+    (node,) = [n for n in build_pipeline(process).components if n.id == "Evaluator"]
+    assert node.executor_spec.executor_class is verified_evaluator.Executor
+    assert node.exec_properties["run_directory"] == str(process.spec.directory)
+    assert names.node_of(node.type) == "Evaluator", "audits know it by this name"
 
 
 def _rows(process: ReleaseProcess, dropped: int) -> Path:
