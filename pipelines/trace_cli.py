@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pipelines.evidence_commands import reads_evidence
 from pipelines.options import HomeOption, JsonOption
-
-if TYPE_CHECKING:
-    from rich.tree import Tree
-
-    from components.audit.trace_tree import Branch
 
 _DEFAULT_HOME = Path(".assay")
 
@@ -29,14 +24,11 @@ def trace(
 
     Exit 1 if a link does not hold.
     """
-    from rich.console import Console
-    from rich.text import Text
-    from rich.tree import Tree
-
     from components.audit.access_log import record_access
+    from components.audit.differences import plain
     from components.audit.trace import trace as follow
     from components.audit.trace_page import to_html
-    from components.audit.trace_tree import tree_of
+    from components.audit.trace_tree import drawn, tree_of
     from components.lineage.durable import writable_directory, write_atomically
     from pipelines.evidence_commands import require_home
     from pipelines.json_output import print_json
@@ -51,18 +43,9 @@ def trace(
     if as_json:
         print_json(found.to_json())
     else:
-        tree = tree_of(found)
-        shown = Tree(Text(tree.text))
-        _grow(shown, tree)
-        Console(highlight=False).print(shown, soft_wrap=True)
+        for line in drawn(tree_of(found)):
+            typer.echo(plain(line))
         typer.echo(result)
         if html is not None:
             typer.echo(html)
     raise typer.Exit(1 if found.differences else 0)
-
-
-def _grow(shown: Tree, branch: Branch) -> None:
-    from rich.text import Text
-
-    for child in branch.children:
-        _grow(shown.add(Text(child.text)), child)

@@ -188,7 +188,7 @@ def trace(home: Path, decision: str) -> Trace:
     taken = log.decision(row)
     if taken is None:
         raise InputError(
-            f"has {log.rows} decisions and not this one",
+            f"is not in the log, which has {log.rows} decisions",
             where=decision,
             expected=f"a number below {log.rows}" if log.rows else "a log that has any",
         )

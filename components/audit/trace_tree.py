@@ -17,6 +17,16 @@ class Branch:
     children: tuple[Branch, ...] = ()
 
 
+def drawn(branch: Branch) -> Iterator[str]:
+    """The tree's lines, whole, however wide the terminal is: digests are there to be copied."""
+    yield branch.text
+    for child in branch.children:
+        last = child is branch.children[-1]
+        first, *more = drawn(child)
+        yield f"{'└── ' if last else '├── '}{first}"
+        yield from (f"{'    ' if last else '│   '}{line}" for line in more)
+
+
 def tree_of(trace: Trace) -> Branch:
     """The trace from the decision down to the training rows."""
     told = trace.to_json()
