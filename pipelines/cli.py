@@ -20,6 +20,8 @@ from pipelines.card_cli import card
 from pipelines.check_cli import check
 from pipelines.contract_cli import contract_app
 from pipelines.evidence_commands import reads_evidence
+from pipelines.generate_cli import generate_app
+from pipelines.impact_cli import impact
 from pipelines.json_output import print_json
 from pipelines.keys_cli import keys_app
 from pipelines.lineage_cli import lineage_app
@@ -51,10 +53,12 @@ app.command()(release)
 app.command()(reads_evidence(releases))
 app.command()(reads_evidence(recompute))
 app.command()(reads_evidence(reperform))
+app.command()(impact)
 app.command()(trace)
 app.command()(waive)
 app.add_typer(audit_app, name="audit")
 app.add_typer(contract_app, name="contract")
+app.add_typer(generate_app, name="generate")
 app.add_typer(keys_app, name="keys")
 app.add_typer(lineage_app, name="lineage")
 

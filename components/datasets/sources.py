@@ -17,6 +17,8 @@ import duckdb
 from components.contract.contract import Contract
 from components.contract.errors import AssayError, InputError
 from components.datasets.csv_files import csv_sql, csv_trouble, read_header
+from components.datasets.prior_auth import GROUND_TRUTH
+from components.datasets.prior_auth_source import made_here
 from components.profile.sql import connect, parquet, path_literal, quote
 
 _KINDS = ("csv", "parquet")
@@ -87,13 +89,18 @@ def open_source(contract: Contract, data: Path | None = None) -> RowSource:
     if contract.source.builtin is None:
         path = contract.path.parent / str(contract.source.path)
         return _from_files(path, contract, contract.source.format)
-    if contract.source.builtin not in _BUILTIN:
+    name, _, settings = contract.source.builtin.partition("?")
+    if name not in _BUILTIN:
         raise InputError(
-            f"unknown source {contract.source.builtin}",
+            f"unknown source {name}",
             where=str(contract.path),
             expected="one of " + ", ".join(sorted(_BUILTIN)),
         )
-    return _BUILTIN[contract.source.builtin]()
+    if name == "prior_auth":
+        return _from_files(made_here(settings, contract.path), contract, "parquet")
+    if settings:
+        raise InputError(f"settings on the source {name}", where=str(contract.path), expected=name)
+    return _rand_hie()
 
 
 def _suffix(path: Path) -> str:
@@ -132,7 +139,7 @@ def _files_at(path: Path, declared: str | None) -> tuple[list[Path], str]:
     """
     try:
         folder = path.is_dir()
-        held = [p for p in path.iterdir() if p.name[0] not in "._"] if folder else [path]
+        held = [p for p in path.iterdir() if not _is_beside(p.name)] if folder else [path]
         files = sorted(held)
         odd = next(
             (p for p in files if folder and not (p.is_file() and _suffix(p) in _KINDS)), None
@@ -160,6 +167,11 @@ def _files_at(path: Path, declared: str | None) -> tuple[list[Path], str]:
             expected="a name that ends in .csv, .csv.gz or .parquet",
         )
     return files, kind
+
+
+def _is_beside(name: str) -> bool:
+    """Whether a file in a folder of data is none: hidden, or what our generator planted."""
+    return name[0] in "._" or name == GROUND_TRUTH
 
 
 def _from_files(path: Path, contract: Contract, declared: str | None) -> RowSource:
@@ -249,4 +261,4 @@ def _rand_hie() -> RowSource:
         return _described(database, sql, (path,), typed=False)
 
 
-_BUILTIN = {"rand_hie": _rand_hie}
+_BUILTIN = ("prior_auth", "rand_hie")
