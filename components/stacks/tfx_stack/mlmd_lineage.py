@@ -10,6 +10,7 @@ from typing import Any
 from components.contract.stages import Stage
 from components.lineage.graph import EdgeKind, GraphBuilder, NodeKind, StoreReading
 from components.stacks.tfx_stack import mlmd_names as names
+from components.stacks.tfx_stack.mlmd_links import Links
 from components.stacks.tfx_stack.mlmd_rows import (
     Properties,
     Rows,
@@ -66,7 +67,7 @@ class MlmdLineage:
                 graph.edge(f"run/{run}", EdgeKind.INFORMED_BY, f"run/{origin}")
             if reader.release and reader.superseded in releases:
                 graph.edge(reader.release, EdgeKind.INFORMED_BY, reader.superseded)
-        return StoreReading(graph.build(), RunEntries(rows), rows.calls)
+        return StoreReading(graph.build(), RunEntries(rows, Links(self.home)), rows.calls)
 
 
 def _dataset_of(rows: Rows, run: str) -> str:

@@ -78,6 +78,17 @@ def _exchange(message: Any, old: str, new: str) -> None:
             _exchange(inner, old, new)
 
 
+def opened(config: Any) -> Any:
+    """A connection of its own to the database that MLMD's settings name."""
+    import psycopg2  # type: ignore[import-untyped]
+
+    ssl = {f.name: value for f, value in config.ssloption.ListFields()}
+    return psycopg2.connect(
+        host=config.host, port=config.port, user=config.user, password=config.password,
+        dbname=config.dbname, **ssl,
+    )  # fmt: skip
+
+
 def index_beginnings(config: Any, shown: str) -> None:
     """Index the beginning of each text, where the whole is indexed.
 
@@ -88,16 +99,10 @@ def index_beginnings(config: Any, shown: str) -> None:
     Raises:
         InputError: the user may not change the tables.
     """
-    import psycopg2  # type: ignore[import-untyped]
+    import psycopg2
 
-    ssl = {f.name: value for f, value in config.ssloption.ListFields()}
     try:
-        with closing(
-            psycopg2.connect(
-                host=config.host, port=config.port, user=config.user, password=config.password,
-                dbname=config.dbname, **ssl,
-            )
-        ) as database, database, database.cursor() as cursor:  # fmt: skip
+        with closing(opened(config)) as database, database, database.cursor() as cursor:
             cursor.execute(_IS_WHOLE, (list(_INDEXES), "%left%"))
             for (name,) in cursor.fetchall():
                 cursor.execute(f"DROP INDEX IF EXISTS {name}")

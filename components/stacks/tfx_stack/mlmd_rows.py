@@ -17,6 +17,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from components.contract.errors import InputError
 from components.lineage.digests import decimal
 from components.stacks.tfx_stack import mlmd_names as names
+from components.stacks.tfx_stack.mlmd_links import Links
 from components.stacks.tfx_stack.mlmd_store import CountedStore
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -120,12 +121,12 @@ class RunEntries(Mapping[str, Mapping[str, str]]):
     ``uri``, ``state``, ``created``, ``property/<name>`` or ``custom_property/<name>``; or
     ``event/<execution>/<artifact>/<type>`` and ``path`` or ``time``. Of a text of more than 2,000
     characters the entry is its digest. MLMD's own time of the last update is none of them: it
-    moves though nothing changed. Neither are associations, attributions and parents of contexts:
-    MLMD gives them row by row, or of a hundred rows at once, and so in no fixed number of calls.
+    moves though nothing changed. Then there are the ``links``, which are asked for with the first
+    entries, and not by those who want the lineage alone: ``calls`` does not count them.
     """
 
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
+    def __init__(self, rows: Rows, links: Links) -> None:
+        self._rows, self._links = rows, links
         self._runs = set(rows.runs)
 
     def __getitem__(self, run: str) -> Mapping[str, str]:
@@ -140,7 +141,13 @@ class RunEntries(Mapping[str, Mapping[str, str]]):
             found |= _row("execution", execution, rows.types)
             for event in rows.events.get(execution.id, ()):
                 found |= _event(event)
-        return found
+        context = rows.contexts.get(run)
+        artifacts, executions = rows.artifacts.get(run, ()), rows.executions.get(run, ())
+        return found | self._links.of_run(
+            None if context is None else context.id,
+            [a.id for a in artifacts],
+            [e.id for e in executions],
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._runs))

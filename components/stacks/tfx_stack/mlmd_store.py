@@ -21,7 +21,7 @@ from components.stacks.store_uris import MLMD_VARIABLE, mlmd_uri, without_passwo
 from components.stacks.tfx_stack.mlmd_postgresql import index_beginnings, keep_backslashes
 
 _SQLITE = "sqlite:///"
-_PATIENCE_SECONDS = 2.0
+PATIENCE_SECONDS = 2.0
 _READ_ATTEMPTS, _WRITE_ATTEMPTS = 1, 5
 """MLMD itself waits two seconds for a lock at each attempt."""
 
@@ -86,6 +86,13 @@ def is_there(home: Path) -> bool:
     return path is None or path.is_file()
 
 
+def locked(shown: str) -> InputError:
+    """What is told of a store that another process holds."""
+    return InputError(
+        "another process has locked it", where=shown, expected="that it ends, or lets go"
+    )
+
+
 class CountedStore(MetadataStore):  # type: ignore[misc]
     """An MLMD store that counts its calls and says in one line what went wrong.
 
@@ -121,7 +128,7 @@ class CountedStore(MetadataStore):  # type: ignore[misc]
                 return
             except errors.AbortedError as error:
                 if attempt == self._attempts:
-                    raise _locked(self._shown) from error
+                    raise locked(self._shown) from error
             except (errors.InternalError, errors.DataLossError) as error:
                 raise EvidenceError(f"the MLMD store {self._shown} cannot be used") from error
 
@@ -184,11 +191,11 @@ def _require_sqlite(path: Path, shown: str) -> None:
         raise _not_there(shown)
     try:
         with closing(sqlite3.connect(path.as_uri() + "?mode=ro", uri=True, timeout=0)) as database:
-            database.execute(f"PRAGMA busy_timeout = {int(_PATIENCE_SECONDS * 1000)}")
+            database.execute(f"PRAGMA busy_timeout = {int(PATIENCE_SECONDS * 1000)}")
             database.execute("SELECT schema_version FROM MLMDEnv").fetchall()
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
-            raise _locked(shown) from error
+            raise locked(shown) from error
         raise _no_store(shown) from error
     except sqlite3.DatabaseError as error:
         raise _no_store(shown) from error
@@ -200,7 +207,7 @@ def _not_opened(message: str, shown: str) -> InputError:
     elif "greater than library" in message:
         what, expected = "is of a newer MLMD than is installed", "the version that wrote it"
     elif "subset of tables" in message:
-        return _locked(shown)
+        return locked(shown)
     else:
         what, expected = "MLMD cannot open it", "a database that is there, and leave to use it"
     return InputError(what, where=shown, expected=expected)
@@ -212,9 +219,3 @@ def _not_there(shown: str) -> InputError:
 
 def _no_store(shown: str) -> InputError:
     return InputError("is no MLMD store", where=shown, expected="what a TFX run left there")
-
-
-def _locked(shown: str) -> InputError:
-    return InputError(
-        "another process has locked it", where=shown, expected="that it ends, or lets go"
-    )

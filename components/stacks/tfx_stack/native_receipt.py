@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.lineage.commitments import artifact_nonce, load_or_create_row_key
+from components.lineage.graph import Entries
 from components.lineage.receipts import RECEIPT, write_receipt
 from components.stacks.process import ReleaseProcess, row_key_path
 from components.stacks.tfx_stack.mlmd_lineage import MlmdLineage
+from components.stacks.tfx_stack.mlmd_links import Links
 from components.stacks.tfx_stack.mlmd_rows import RunEntries, read_rows
 from components.stacks.tfx_stack.mlmd_store import is_there
 
@@ -26,6 +28,8 @@ def write(process: ReleaseProcess) -> None:
         return
     home = Path(process.spec.home)
     nonce = artifact_nonce(load_or_create_row_key(row_key_path(home)), f"{run_id}:native-entries")
-    entries = RunEntries(read_rows(home, [run_id])).get(run_id, {}) if is_there(home) else {}
+    entries: Entries = {}
+    if is_there(home):
+        entries = RunEntries(read_rows(home, [run_id]), Links(home)).get(run_id, {})
     head = process.chain.records()[-1].digest
     write_receipt(directory, head, MlmdLineage.name, entries, nonce, process.chain.keys)

@@ -171,7 +171,9 @@ def test_the_receipt_signs_what_the_store_holds(history: list[ReleaseProcess]) -
         signed = read_entries(directory, receipt)
         assert signed == now[directory.name]
         kinds = {path.partition("/")[0] for path in signed}
-        assert kinds == {"context", "execution", "artifact", "event"}
+        assert kinds == {
+            "context", "execution", "artifact", "event", "association", "attribution"
+        }  # fmt: skip
 
 
 EDITS = {

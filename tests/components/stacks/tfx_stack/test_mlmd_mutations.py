@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ml_metadata.metadata_store import ListOptions
+from ml_metadata.proto import metadata_store_pb2 as pb
 
 from components.audit.differences import Difference, Kind
 from components.audit.mutation_check import StackCheck, check_stack
@@ -15,6 +17,7 @@ from components.contract.errors import InputError
 from components.contract.stages import Stage
 from components.stacks.process import ReleaseProcess
 from components.stacks.tfx_stack.mlmd_lineage import MlmdLineage
+from components.stacks.tfx_stack.mlmd_store import CountedStore
 from tests.components.stacks.tfx_stack import native_runs
 from tests.plain_stack import PRODUCTION, PlainStack, start
 
@@ -165,6 +168,55 @@ def test_a_vacuumed_row_and_an_added_one(home: Path, run: str) -> None:
     assert all(d.old is not None and d.new is None for d in deleted)
     (added,) = _of(found, Kind.ADDED)
     assert (added.run, added.old, added.new) == (run, None, "all is well")
+
+
+@pytest.mark.parametrize(
+    ("table", "tied"), [("Association", "execution_id"), ("Attribution", "artifact_id")]
+)
+def test_a_link_to_a_context_that_was_taken_away_or_made(
+    home: Path, run: str, table: str, tied: str
+) -> None:
+    context, other = _context(home, run), 10**6
+    (number,) = _one(home, f"SELECT {tied} FROM {table} WHERE context_id = ?", context)  # noqa: S608
+    _edit(
+        home,
+        f"DELETE FROM {table} WHERE context_id = ? AND {tied} = ?",  # noqa: S608
+        context,
+        number,
+    )
+    _edit(home, f"INSERT INTO {table} (context_id, {tied}) VALUES (?, ?)", other, number)  # noqa: S608
+    found = _check(home)
+    assert [(d.kind, d.run, d.where, d.old, d.new) for d in found.differences] == [
+        (Kind.DELETED, run, f"{table.lower()}/{context}/{number}", f"pipeline_run {run}", None),
+        (Kind.ADDED, run, f"{table.lower()}/{other}/{number}", None, "no context"),
+    ]
+    assert _check(home, run).differences == found.differences
+
+
+@pytest.mark.parametrize("where", ["above", "below"])
+def test_a_context_that_was_put_over_or_under_a_runs(home: Path, run: str, where: str) -> None:
+    context = _context(home, run)
+    pair = (context, 10**6) if where == "above" else (10**6, context)
+    _edit(home, "INSERT INTO ParentContext VALUES (?, ?)", *pair)
+    (added,) = _check(home).differences
+    assert (added.kind, added.run, added.where) == (Kind.ADDED, run, f"parent/{pair[0]}/{pair[1]}")
+
+
+def test_a_run_that_reads_what_another_left_changes_nothing_of_that_one(
+    home: Path, run: str
+) -> None:
+    """As TFX writes it where a run releases a model once more."""
+    store = CountedStore(home, writable=True)
+    before = dict(MlmdLineage(home).read().entries[run])
+    (model,) = store.get_artifacts(ListOptions(filter_query="uri LIKE '%/Trainer/%'"))
+    later = pb.Context(type_id=store.put_context_type(pb.ContextType(name="node")), name="later")
+    kind = store.put_execution_type(pb.ExecutionType(name="tfx.components.Importer"))
+    reads = (model, pb.Event(artifact_id=model.id, type=pb.Event.INPUT))
+    store.put_execution(pb.Execution(type_id=kind), [reads], [later])
+    assert MlmdLineage(home).read().entries[run] == before
+    _edit(home, "DELETE FROM Event WHERE type = ?", pb.Event.INPUT)
+    (added,) = _of(_check(home), Kind.ADDED)
+    assert (added.run, added.new) == (run, "node later")
 
 
 def test_a_deleted_run(home: Path, run: str) -> None:

@@ -17,8 +17,9 @@ import pytest
 from ml_metadata.metadata_store import ListOptions
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from components.contract.errors import InputError
+from components.contract.errors import EvidenceError, InputError
 from components.stacks.store_uris import MLMD_VARIABLE
+from components.stacks.tfx_stack import mlmd_links
 from components.stacks.tfx_stack import mlmd_names as names
 from components.stacks.tfx_stack.mlmd_lineage import MlmdLineage
 from components.stacks.tfx_stack.mlmd_rows import read_rows, text_of
@@ -61,7 +62,7 @@ def fill(home: Path, runs: int) -> None:
         held = {names.RUN: run, names.SHA256: f"{number:064x}"}
         uri = f"/somewhere/runs/{run}/native/ParquetExampleGen/examples/1"
         made["artifacts"].append(_row(pb.Artifact(type_id=examples, uri=uri), held))
-    store.put_contexts(made["contexts"])
+    contexts = store.put_contexts(made["contexts"])
     executions = store.put_executions(made["executions"])
     artifacts = store.put_artifacts(made["artifacts"])
     events = []
@@ -71,6 +72,16 @@ def fill(home: Path, runs: int) -> None:
         event.milliseconds_since_epoch = 1
         events.append(event)
     store.put_events(events)
+    store.put_attributions_and_associations(
+        [
+            pb.Attribution(artifact_id=a, context_id=c)
+            for a, c in zip(artifacts, contexts, strict=True)
+        ],
+        [
+            pb.Association(execution_id=e, context_id=contexts[i // 2])
+            for i, e in enumerate(executions)
+        ],
+    )
 
 
 def _row(row: Any, properties: dict[str, str]) -> Any:
@@ -91,6 +102,34 @@ def test_a_thousand_runs_take_as_many_calls_as_two(tmp_path: Path) -> None:
     assert one.queries == 7
     assert one.entries[run] == many.entries[run]
     assert len(one.graph.nodes) == 3
+
+
+def test_the_links_of_a_thousand_runs_take_two_statements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path, 1000)
+    asked: list[str] = []
+
+    def watched(*arguments: Any, **named: Any) -> sqlite3.Connection:
+        database = connect(*arguments, **named)
+        database.set_trace_callback(asked.append)
+        return database
+
+    connect = sqlite3.connect
+    entries = MlmdLineage(tmp_path).read().entries
+    monkeypatch.setattr(mlmd_links.sqlite3, "connect", watched)
+    for held in entries.values():
+        links = [path for path in held if path.startswith(("association/", "attribution/"))]
+        assert len(links) == 3
+    assert len(asked) == 2
+
+
+def test_links_of_a_store_that_broke_meanwhile_are_told(tmp_path: Path) -> None:
+    fill(tmp_path, 1)
+    entries = MlmdLineage(tmp_path).read().entries
+    (tmp_path / "stores" / "mlmd.sqlite").write_bytes(b"no database" * 100)
+    with pytest.raises(EvidenceError, match="cannot be used"):
+        dict(entries)
 
 
 def test_calls_are_counted_where_they_are_made(tmp_path: Path) -> None:
@@ -303,6 +342,7 @@ def test_a_server_tells_what_a_file_tells(
         then = {k: v for k, v in held.items() if not k.endswith("/created")}
         now = {k: v for k, v in served.entries[run].items() if not k.endswith("/created")}
         assert now == then
+        assert any(path.startswith("attribution/") for path in now)
 
 
 def test_a_server_holds_texts_as_long_as_tfxs(tmp_path: Path, on_server: str, server: Any) -> None:
