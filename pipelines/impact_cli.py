@@ -1,0 +1,69 @@
+"""`assay impact`: everything that depends on a person, a span or a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.evidence_commands import reads_evidence
+from pipelines.options import HomeOption, JsonOption
+
+_DEFAULT_HOME = Path(".assay")
+
+
+@reads_evidence
+def impact(
+    member: Annotated[str | None, typer.Option(help="A person, by the entity column.")] = None,
+    span: Annotated[str | None, typer.Option(help="A span, by its label.")] = None,
+    file: Annotated[str | None, typer.Option(help="A source file, by its name.")] = None,
+    home: HomeOption = _DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which datasets, runs, models, releases and decisions depend on one of these.
+
+    Exit 0 also where nothing does.
+    """
+    from components.audit.access_log import record_access
+    from components.audit.impact import Target
+    from components.audit.impact import impact as depends
+    from components.contract.errors import InputError
+    from pipelines.evidence_commands import require_home
+    from pipelines.json_output import print_json
+
+    if sum(value is not None for value in (member, span, file)) != 1:
+        raise InputError(
+            "asks about nothing, or about several things",
+            where="assay impact",
+            expected="one of --member, --span and --file",
+        )
+    require_home(home)
+    target = Target(member, span, file)
+    found = depends(home, target)
+    counts = ", ".join(f"{len(found[k])} {k}" for k in ("datasets", "runs", "releases"))
+    decisions = sum(d["decisions"] for d in found["decisions"])
+    result = f"{counts}, {decisions} decisions"
+    record_access(home, "impact", [target.kind], result)
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+        typer.echo(f"{target.kind}: {result}")
+
+
+def _print(found: dict[str, Any]) -> None:
+    for held in found["datasets"]:
+        rows = ", ".join(f"{n} rows of {split}" for split, n in held["rows"].items())
+        typer.echo(f"dataset {held['dataset']} {held['version']}: {rows}")
+    for held in found["runs"]:
+        how = "was trained on it" if held["trained"] else "read it, and was not trained on it"
+        typer.echo(f"run {held['run']}, {held['outcome']}: {how}; model {held['model']}")
+    for held in found["releases"]:
+        how = "learned from it" if held["learned"] else "did not learn from it"
+        where = f"{held['dataset']} in {held['stack']}"
+        typer.echo(f"release {held['release']} of {where}, {held['at']}: {how}")
+    for held in found["decisions"]:
+        outcomes = ", ".join(f"{n} {k}" for k, n in held.get("outcomes", {}).items())
+        told = f"{held['decisions']} decisions{f' ({outcomes})' if outcomes else ''}"
+        typer.echo(f"log {held['log']}, by release {held['release']}: {told}")
