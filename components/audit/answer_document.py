@@ -34,6 +34,7 @@ def answer_document(
         "at": at.isoformat(timespec="seconds"),
         "note": catalogue.note,
         "method": method(readings),
+        "missing_stores": missing_stores(readings),
         "readings": [
             {
                 "label": r.label,
@@ -69,6 +70,11 @@ def method(readings: Sequence[Reading]) -> str:
         "signature and link of the evidence was checked when it was read. Answered: every fact "
         "was found. Partial: some were. Impossible: none was."
     )
+
+
+def missing_stores(readings: Sequence[Reading]) -> list[str]:
+    """Why a store answers nothing, for each that there was none of."""
+    return [f"Not read: {r.note}." for r in readings if r.note]
 
 
 def _question(

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from components.audit.answer_document import method, summary_of
+from components.audit.answer_document import method, missing_stores, summary_of
 from components.audit.answers import Status
 from components.audit.questions import Catalogue
 from components.audit.readings import Reading, milliseconds
@@ -102,6 +102,7 @@ def _stores(catalogue: Catalogue, readings: Sequence[Reading], at: datetime) -> 
     yield ()
     yield (f"Asked at {at.isoformat(timespec='seconds')}.",)
     yield (method(readings),)
+    yield from ((line,) for line in missing_stores(readings))
     yield (catalogue.note,)
 
 

@@ -18,7 +18,7 @@ from components.audit.answer_table_html import to_html
 from components.audit.answer_workbook import safe_text, to_workbook
 from components.audit.answers import Respondent
 from components.audit.question_catalogue import load_catalogue
-from components.audit.readings import Reading
+from components.audit.readings import Reading, no_reading
 from components.lineage.graph import EdgeKind, GraphBuilder, LineageGraph, NodeKind
 from tests.carded_runs import HOSTILE, squeezed
 
@@ -154,3 +154,43 @@ def test_the_pdf_sets_hostile_texts_as_texts(hostile: list[Reading]) -> None:
     assert "#settext(red)" in text
     assert squeezed(CATALOGUE.questions[0].text) in text
     assert squeezed("tfx, mlmd alone") in text
+
+
+MISSING = "tfx: home/stores/mlmd.sqlite is not there, so mlmd alone answers nothing"
+
+
+@pytest.fixture(scope="module")
+def without_store() -> list[Reading]:
+    """What an imported run's home says: it has evidence and no native store."""
+    (evidence,) = readings(hostile_graph("plain"))
+    return [no_reading("tfx", "mlmd", CATALOGUE, MISSING), evidence]
+
+
+def test_the_page_says_which_store_is_missing_and_no_more(
+    without_store: list[Reading], hostile: list[Reading]
+) -> None:
+    page = Page(to_html(answer_document(CATALOGUE, without_store, AT, 5)).decode("utf-8"))
+    assert f"Not read: {MISSING}." in page.text
+    assert "Not read" not in Page(to_html(answer_document(CATALOGUE, hostile, AT, 5)).decode()).text
+
+
+def test_the_page_sets_the_note_of_a_missing_store_as_text() -> None:
+    lost = [no_reading("tfx", "mlmd", CATALOGUE, HOSTILE)]
+    raw = to_html(answer_document(CATALOGUE, lost, AT, 5)).decode("utf-8")
+    assert f"Not read: {HOSTILE}." in Page(raw).text
+    assert "<script>alert" not in raw
+
+
+def test_the_workbook_says_which_store_is_missing(
+    without_store: list[Reading], hostile: list[Reading]
+) -> None:
+    told = [row[0] for row in sheets(to_workbook(CATALOGUE, without_store, AT))["Stores"]]
+    assert f"Not read: {MISSING}." in told
+    others = sheets(to_workbook(CATALOGUE, hostile, AT))["Stores"]
+    assert not any("Not read" in str(row[0]) for row in others)
+
+
+def test_the_pdf_says_which_store_is_missing(without_store: list[Reading]) -> None:
+    made = to_pdf(answer_document(CATALOGUE, without_store, AT, 5), AT)
+    text = squeezed("".join(p.extract_text() for p in pypdf.PdfReader(io.BytesIO(made)).pages))
+    assert squeezed(f"Not read: {MISSING}.") in text
