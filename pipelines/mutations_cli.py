@@ -30,25 +30,39 @@ def mutations(
     """
     from rich.console import Console
 
-    from components.audit.access_log import record_access
-    from components.contract.errors import EvidenceError
     from pipelines.json_output import print_json
 
     with Console(stderr=True, quiet=as_json).status("reading evidence, stores and files"):
         checks, notes = _check(home, stack, run)
     differences = [d for c in checks for d in c.differences]
     subjects = [run] if run else [c.store for c in checks]
-    broken_log = None
-    try:
-        record_access(home, "audit mutations", subjects, _verdict(differences))
-    except EvidenceError as error:
-        broken_log = error  # what was found is shown all the same: an auditor needs both
-        notes.append(f"access log: broken, this access is not recorded in it: {error}")
+    broken_log = _record(home, subjects, _verdict(differences))
+    if broken_log:
+        notes.append(broken_log)
     if as_json:
         print_json({"stacks": [c.to_json() for c in checks], "notes": notes})
     else:
         _print(checks, notes)
     raise typer.Exit(1 if differences or broken_log else 0)
+
+
+def _record(home: Path, subjects: Sequence[str], result: str) -> str | None:
+    """Put the access on record; what is wrong with the log, in a line, or None.
+
+    What was found is shown all the same: an auditor needs both.
+    """
+    from components.audit.access_log import read_access, record_access
+    from components.contract.errors import EvidenceError
+
+    try:
+        record_access(home, "audit mutations", subjects, result)
+    except EvidenceError as error:
+        return f"access log: broken, this access is not recorded in it: {error}"
+    try:
+        read_access(home)  # to add an entry only the last one was looked at
+    except EvidenceError as error:
+        return f"access log: broken: {error}"
+    return None
 
 
 def _check(home: Path, stack: str, run: str | None) -> tuple[list[StackCheck], list[str]]:

@@ -7,6 +7,7 @@ result is shown, and let the error through.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from typing import Any
 from components.contract.errors import EvidenceError, InputError
 from components.lineage.actor import account, actor
 from components.lineage.evidence_keys import HomeKeys
+from components.lineage.regular_file import require_plain
 from components.lineage.signed_log import LogEntry, SignedLog
 
 PREDICATE_TYPE = "urn:assay:access:v1"
@@ -67,7 +69,8 @@ def record_access(home: Path, command: str, subjects: Sequence[str], result: str
 
     Raises:
         InputError: there is no home, or its log cannot be written or signed.
-        EvidenceError: the log's last entry is broken, or a text is too long.
+        EvidenceError: the log is no folder, holds what is no file, or its last entry is broken; or
+            a text is too long.
     """
     if not home.is_dir():
         raise InputError("is no directory", where=str(home), expected="a home (`--home DIR`)")
@@ -75,7 +78,9 @@ def record_access(home: Path, command: str, subjects: Sequence[str], result: str
         raise EvidenceError(f"an access is told in texts of at most {MOST_CHARACTERS} characters")
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     access = Access(now, actor(), account(), command, tuple(subjects), result)
-    _log(home).append(access.entry())
+    log = _log(home)
+    _require_sound_files(log.directory)
+    log.append(access.entry())
 
 
 def read_access(home: Path) -> list[Access]:
@@ -84,11 +89,23 @@ def read_access(home: Path) -> list[Access]:
     Raises:
         EvidenceError: names the entry that is missing, changed, or no access.
     """
-    return [_access(found) for found in _log(home).read()]
+    log = _log(home)
+    _require_sound_files(log.directory)
+    return [_access(found) for found in log.read()]
 
 
 def _log(home: Path) -> SignedLog:
     return SignedLog(home / "access", PREDICATE_TYPE, HomeKeys(home))
+
+
+def _require_sound_files(directory: Path) -> None:
+    """A pipe in the place of an entry would be waited for without end."""
+    if not os.path.lexists(directory):
+        return
+    try:
+        require_plain(directory)
+    except OSError as error:
+        raise EvidenceError(f"{directory.name} cannot be read ({error.strerror})") from error
 
 
 def _access(found: LogEntry) -> Access:

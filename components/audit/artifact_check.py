@@ -22,7 +22,7 @@ from components.contract.errors import EvidenceError
 from components.contract.stages import Stage
 from components.lineage.digests import parse_canonical, sha256_file, sha256_tree
 from components.lineage.graph import Entries
-from components.lineage.regular_file import read_regular
+from components.lineage.regular_file import read_regular, require_plain
 
 _MODELS = ("model", "serving_model")
 _SERVED = "serving_model"
@@ -121,12 +121,13 @@ def _digest(path: Path) -> str:
     """SHA-256 of a file or folder, in hex, or why there is none."""
     try:
         if path.is_dir():
+            require_plain(path)  # a digest has no word for a pipe that somebody put there
             return sha256_tree(path)
         return sha256_file(path) if path.is_file() else "unreadable (no file)"
     except OSError as error:
         return f"unreadable ({error.strerror})"
     except EvidenceError:
-        return "unreadable (empty, or a symbolic link)"
+        return "unreadable (empty, or it holds a link, a pipe, a socket or a device)"
 
 
 def check_stored(home: Path, run: RunFacts, held: Entries, *, standing: bool = False) -> FileCheck:

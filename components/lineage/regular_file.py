@@ -7,6 +7,8 @@ import os
 import stat
 from pathlib import Path
 
+from components.contract.errors import EvidenceError
+
 
 def read_regular(path: Path) -> bytes:
     """A regular file's bytes; its type is that of the very file that is read.
@@ -23,3 +25,28 @@ def read_regular(path: Path) -> bytes:
             return file.read()
     finally:
         os.close(descriptor)
+
+
+def require_plain(folder: Path) -> None:
+    """See that a folder holds files, folders and links alone, at any depth; none of it is opened.
+
+    Raises:
+        EvidenceError: names a pipe, a socket or a device in it, or that it is no folder.
+        OSError: it, or a folder in it, cannot be read.
+    """
+    if not folder.is_dir():
+        raise EvidenceError(f"{folder.name} is no folder")
+    for parent, folders, files in os.walk(folder, onerror=_raise):
+        for name in sorted([*folders, *files]):
+            path = Path(parent, name)
+            try:
+                mode = path.lstat().st_mode
+            except FileNotFoundError:
+                continue  # somebody else's temporary file, gone meanwhile
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
+                inside = path.relative_to(folder.parent).as_posix()
+                raise EvidenceError(f"{inside!r} is a pipe, a socket or a device")
+
+
+def _raise(error: OSError) -> None:
+    raise error

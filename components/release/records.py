@@ -20,6 +20,7 @@ from components.lineage.digests import parse_canonical, sha256_json
 from components.lineage.dsse import STATEMENT_TYPE, sign, verify
 from components.lineage.durable import locked_directory, writable_directory, write_numbered
 from components.lineage.evidence_keys import HomeKeys
+from components.lineage.regular_file import read_regular
 
 SCHEMA_VERSION = "assay-release/v3"
 PREDICATE_TYPE = "urn:assay:release:v3"
@@ -127,9 +128,7 @@ def _documents(home: Path, dataset: str, stack: str) -> list[tuple[dict[str, Any
 
 def _bytes(path: Path) -> bytes:
     try:
-        if not path.is_file():
-            raise EvidenceError(f"{path.name} is no file")
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise EvidenceError(f"{path.name} cannot be read ({error.strerror})") from error
 

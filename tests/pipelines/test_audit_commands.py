@@ -146,6 +146,37 @@ def test_a_broken_access_log_is_told_beside_what_was_found(
     assert json.loads(_run(home, "mutations", "--json").stdout)["notes"] == [lines[2]]
 
 
+@pytest.mark.parametrize(
+    "broken", ["edited", "truncated", "not canonical", "folder", "pipe", "gone"]
+)
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_log_that_is_broken_anywhere_is_told_in_a_line(
+    home: Path, stores: dict[str, RecordedStore], broken: str, number: int
+) -> None:
+    for _ in range(3 if broken == "gone" else 2):
+        assert _run(home, "mutations").exit_code == 0
+    entry = home / "access" / f"{number:08d}.json"
+    raw = entry.read_bytes()
+    entry.unlink()
+    if broken == "folder":
+        entry.mkdir()
+    elif broken == "pipe":
+        os.mkfifo(entry)
+    elif broken == "edited":
+        entry.write_bytes(raw.replace(b'"payload":"ey', b'"payload":"eY'))
+    elif broken != "gone":
+        entry.write_bytes(raw[:-40] if broken == "truncated" else raw + b"\n")
+    (run,) = runs_of(home, "tfx")
+    stores["tfx"].entries[run][f"run/{run}/actor"] = "mallory"
+    done = _run(home, "mutations")
+    assert done.exit_code == 1
+    lines = done.stdout.splitlines()
+    assert lines[:2] == [f"FAIL  edited property: run/{run}/actor", "    tester -> mallory"]
+    assert lines[-1].startswith("access log: broken")
+    assert entry.name in lines[-1]
+    assert len(lines) == 5
+
+
 def test_a_run_of_one_stack_is_asked_of_that_stack_alone(
     home: Path, stores: dict[str, RecordedStore]
 ) -> None:

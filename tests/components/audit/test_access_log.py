@@ -71,8 +71,21 @@ def test_no_document_gets_into_the_log(tmp_path: Path, texts: tuple[str, list[st
 
 def test_an_access_that_cannot_be_recorded_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "access").write_text("a file where the log would be")
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(EvidenceError, match="access is no folder"):
         record_access(tmp_path, "audit access", [], "")
+
+
+def test_a_pipe_in_the_place_of_an_entry_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    record_access(tmp_path, "audit access", [], "")
+    entry = tmp_path / "access" / "00000001.json"
+    entry.unlink()
+    os.mkfifo(entry)
+    for look in (
+        lambda: record_access(tmp_path, "audit access", [], ""),
+        lambda: read_access(tmp_path),
+    ):
+        with pytest.raises(EvidenceError, match=r"access/00000001\.json' is a pipe"):
+            look()
 
 
 def test_a_log_whose_end_is_broken_takes_nothing_more(tmp_path: Path) -> None:

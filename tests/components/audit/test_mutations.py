@@ -298,6 +298,19 @@ def test_an_artifact_that_cannot_be_read_differs(
     assert str(difference.new).startswith("unreadable")
 
 
+def test_a_pipe_in_a_folder_that_was_recorded_differs(
+    home: Path, store: RecordedStore, run: str
+) -> None:
+    path = home / "runs" / run / "artifacts" / "plain" / "pushed.json"
+    path.unlink()
+    path.mkdir()
+    (path / "file").write_bytes(b"x")
+    os.mkfifo(path / "pipe")
+    (difference,) = _check(home, store).differences
+    assert difference.kind is Kind.FILE
+    assert str(difference.new).startswith("unreadable")
+
+
 def _data(home: Path) -> Path:
     return next((home / "datasets" / "rand_hie").iterdir())
 

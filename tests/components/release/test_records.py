@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import multiprocessing
+import os
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -267,7 +268,7 @@ def test_an_earlier_format_does_not_take_the_place_of_a_signed_record(
         _read(tmp_path)
 
 
-@pytest.mark.parametrize("spoil", [lambda p: p.mkdir(), lambda p: p.symlink_to(p.name)])
+@pytest.mark.parametrize("spoil", [lambda p: p.mkdir(), lambda p: p.symlink_to(p.name), os.mkfifo])
 def test_a_release_that_is_no_file_shows(tmp_path: Path, spoil: Callable[[Path], object]) -> None:
     path = _release(tmp_path)
     spoil(path.with_name("000002.json"))
