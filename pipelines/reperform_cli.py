@@ -43,8 +43,11 @@ def reperform(
 
     from components.audit.access_log import record_access
     from components.audit.reperformance import reperform as again
+    from pipelines.evidence_commands import require_home
     from pipelines.json_output import print_json
 
+    if home is not None:
+        require_home(home)
     secret = _row_key(row_key)
     console = Console(stderr=True, quiet=as_json, highlight=False)
     with console.status("verifying the bundle") as status:

@@ -111,7 +111,9 @@ def test_a_bundle_that_was_tampered_with_is_not_done_again(case: Case, tmp_path:
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("wrong", ["key", "data", "bundle", "row key", "short row key", "home"])
+@pytest.mark.parametrize(
+    "wrong", ["key", "data", "bundle", "row key", "short row key", "home", "no home"]
+)
 def test_bad_input_is_one_line(case: Case, tmp_path: Path, wrong: str) -> None:
     given = {"bundle": case.bundle, "data": case.home, "key": case.key}
     more: list[object] = []
@@ -124,12 +126,16 @@ def test_bad_input_is_one_line(case: Case, tmp_path: Path, wrong: str) -> None:
         more = ["--row-key", tmp_path / "short"]
     elif wrong == "home":
         more = ["--home", tmp_path / "nowhere"]
+    elif wrong == "no home":
+        (tmp_path / "empty").mkdir()
+        more = ["--home", tmp_path / "empty"]
     else:
         given[wrong] = tmp_path / "nowhere"
     done = assay(given["bundle"], "--data", given["data"], "--key", given["key"], *more)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "nowhere").exists()
+    assert not any((tmp_path / "empty").glob("*"))
 
 
 def test_a_known_home_takes_down_who_asked(case: Case) -> None:
