@@ -165,7 +165,7 @@ def _require_ours(path: Path, population: Population, month: int) -> None:
 
 def _write_month(maker: RowMaker, month: int, path: Path, watch: Watch, chunk_rows: int) -> None:
     part = path.with_name(f".{path.name}.part")
-    schema = maker.rows(month, 0, 0).schema.with_metadata(_metadata(maker.population, month))
+    schema = maker.rows(month, 0, 0).schema
     dictionaries = [f.name for f in schema if pa.types.is_dictionary(f.type)]
     counted = [f.name for f in schema if f.type in (pa.int8(), pa.int32())]
     try:
@@ -179,8 +179,9 @@ def _write_month(maker: RowMaker, month: int, path: Path, watch: Watch, chunk_ro
             store_schema=False,
         ) as writer:
             for group in _groups(maker, month, chunk_rows):
-                writer.write_table(group.replace_schema_metadata(schema.metadata), GROUP_ROWS)
+                writer.write_table(group, GROUP_ROWS)
                 watch(group.num_rows)
+            writer.add_key_value_metadata(_metadata(maker.population, month))
         sync_file(part)
         part.replace(path)
     finally:
