@@ -17,13 +17,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.audit.evidence_runs import RunFacts, read_runs
+from components.contract.contract_loader import load_contract
 from components.contract.errors import EvidenceError, InputError
 from components.contract.stages import Stage
 from components.datasets.canonical import SPLITS, Dataset
 from components.decisions.decision_log import DecisionLog, decision_id, decision_logs
 from components.lineage.commitments import entity_tag, load_or_create_row_key
+from components.lineage.evidence_keys import HomeKeys
 from components.release.records import Release, histories, read_releases
-from components.release.run_evidence import RunEvidence, read_evidence
 
 MOST_LISTED = 1_000
 
@@ -59,19 +61,20 @@ def impact(home: Path, target: Target) -> dict[str, Any]:
         InputError: there is no row key, and a person is asked about.
         EvidenceError: a record, a dataset or a log was changed, or cannot be read.
     """
-    runs = [read_evidence(d) for d in _directories(home)]
+    directories = _directories(home)
+    runs = read_runs(directories, HomeKeys(home).trusted()) if directories else []
     datasets = _datasets(home, target, runs)
     held = {d["version"]: d for d in datasets}
     touched = [r for r in runs if r.inputs["datasetVersion"] in held]
     trained = {
-        r.run_id for r in touched if held[r.inputs["datasetVersion"]]["rows"].get("train", 0) > 0
+        r.run for r in touched if held[r.inputs["datasetVersion"]]["rows"].get("train", 0) > 0
     }
-    releases = [r for r in _releases(home) if r.run in {t.run_id for t in touched}]
+    releases = [r for r in _releases(home) if r.run in {t.run for t in touched}]
     learned = {(r.dataset, r.stack, r.number) for r in releases if r.run in trained}
     return {
         "target": target.kind,
         "datasets": datasets,
-        "runs": [_run(r, trained=r.run_id in trained) for r in touched],
+        "runs": [_run(r, trained=r.run in trained) for r in touched],
         "releases": [_release(r, learned=r.run in trained) for r in releases],
         "decisions": _decisions(home, target, learned),
     }
@@ -85,9 +88,9 @@ def _releases(home: Path) -> list[Release]:
     return [r for dataset, stack in histories(home) for r in read_releases(home, dataset, stack)]
 
 
-def _datasets(home: Path, target: Target, runs: list[RunEvidence]) -> list[dict[str, Any]]:
+def _datasets(home: Path, target: Target, runs: list[RunFacts]) -> list[dict[str, Any]]:
     """Dataset versions that hold the target, with its rows by split; each is read once."""
-    entities = {r.inputs["datasetVersion"]: r.contract.entity.name for r in runs}
+    entities = _entities(home, runs) if target.member is not None else {}
     found = []
     for path in sorted((home / "datasets").glob("*/*/manifest.json")):
         dataset = Dataset.open(path.parent)
@@ -96,6 +99,19 @@ def _datasets(home: Path, target: Target, runs: list[RunEvidence]) -> list[dict[
             name = dataset.manifest["dataset"]
             found.append({"dataset": name, "version": dataset.version, "rows": rows})
     return found
+
+
+def _entities(home: Path, runs: list[RunFacts]) -> dict[str, str]:
+    """The column that names a person in each dataset version, by the contract of who read it."""
+    columns: dict[str, str] = {}
+    for run in runs:
+        if (digest := run.inputs["contract"]) in columns:
+            continue
+        contract = load_contract(home / "runs" / run.run / "contract.yaml")
+        if contract.digest != digest:
+            raise EvidenceError(f"the contract of run {run.run} is not the one it was bound to")
+        columns[digest] = contract.entity.name
+    return {r.inputs["datasetVersion"]: columns[r.inputs["contract"]] for r in runs}
 
 
 def _rows(dataset: Dataset, target: Target, entity: str | None) -> dict[str, int]:
@@ -120,13 +136,14 @@ def _of_person(file: Path, entity: str, member: str) -> int:
     return int(pc.sum(pc.equal(people, member)).as_py() or 0)
 
 
-def _run(run: RunEvidence, *, trained: bool) -> dict[str, Any]:
-    model = run.stage(Stage.TRAIN)
+def _run(run: RunFacts, *, trained: bool) -> dict[str, Any]:
+    train = run.stage(Stage.TRAIN)
+    digests = {o[0]: o[3] for o in train.outputs} if train else {}
     return {
-        "run": run.run_id,
+        "run": run.run,
         "dataset": run.inputs["datasetVersion"],
         "outcome": run.outcome,
-        "model": model.body["outputs"]["model"]["sha256"] if model else None,
+        "model": digests.get("model"),
         "trained": trained,
     }
 
