@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import pairwise
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -15,9 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.datasets import prior_auth as plan
+from components.datasets import prior_auth_tables as known
 from components.datasets.prior_auth import Population, month_second
 from components.datasets.prior_auth_draws import (
-    FINE,
     SIXTEENTHS,
     Codes,
     Draws,
@@ -28,75 +25,8 @@ from components.datasets.prior_auth_draws import (
     identifiers,
     quarter,
     scattered,
-    table,
     upper,
 )
-
-_LINES, _PLANS = tuple(plan.LINES), tuple(p for held in plan.PLANS.values() for p in held)
-_AGES, _DISABLED = ("0-17", "18-44", "45-64", "65+"), ("no", "yes")
-_SEXES, _LANGUAGES = tuple(plan.SEXES), tuple(plan.LANGUAGES)
-_SPECIALTIES, _PROCEDURES = tuple(plan.SPECIALTIES), tuple(plan.DOLLARS)
-_DIAGNOSES = tuple(sorted({d for held in plan.DIAGNOSES.values() for d in held}))
-_PLACES, _URGENCIES = tuple(plan.PLACES), tuple(plan.URGENCIES)
-OUTCOMES = ("approved", "denied", "overturned")
-_ENGLISH = _LANGUAGES.index("english")
-_EXPEDITED = _URGENCIES.index("expedited")
-_RING_PROCEDURE = _PROCEDURES.index(plan.RING_PROCEDURE)
-_OLD_CODE, _NEW_CODE = _PROCEDURES.index(plan.OLD_CODE), _PROCEDURES.index(plan.NEW_CODE)
-_MOST = 1_000
-"""Log-odds of a denial, hundredths, that are not passed on either side."""
-
-
-def _tables(weights: Mapping[str, Mapping[str, int]], names: tuple[str, ...]) -> Codes:
-    """One table for each key of ``weights``, in its order; shape (keys, 4096)."""
-    return np.stack([table(held, names, FINE) for held in weights.values()])
-
-
-def _seasonal(month: int) -> Codes:
-    """Tables of diagnoses by specialty in a calendar month, 1 to 12."""
-    weights = {
-        specialty: {
-            name: weight * (plan.WINTER[month - 1] if name == plan.WINTER_DIAGNOSIS else 100)
-            for name, weight in held.items()
-        }
-        for specialty, held in plan.DIAGNOSES.items()
-    }
-    return _tables(weights, _DIAGNOSES)
-
-
-def _effects(effects: Mapping[str, int], names: tuple[str, ...]) -> Integers:
-    return np.array([effects[name] for name in names], np.int64)
-
-
-def _by(tables: npt.NDArray[Any], codes: npt.NDArray[Any], sixteen: Integers) -> Codes:
-    """The value that a 16-bit draw means in the table of each row's code."""
-    found: Codes = np.take(tables.reshape(-1), codes.astype(np.int64) * FINE + (sixteen >> 4))
-    return found
-
-
-_LINE_TABLE = table(plan.LINES, _LINES)
-_PLAN_TABLES = _tables(plan.PLANS, _PLANS)
-_AGE_TABLES = _tables(plan.AGES, _AGES)
-_DISABLED_TABLES = _tables(plan.DISABLED, _DISABLED)
-_SEX_TABLE, _LANGUAGE_TABLE = table(plan.SEXES, _SEXES), table(plan.LANGUAGES, _LANGUAGES)
-_SPECIALTY_TABLE = table(plan.SPECIALTIES, _SPECIALTIES)
-_PROCEDURE_TABLES = _tables(plan.PROCEDURES, _PROCEDURES)
-_PLACE_TABLE, _URGENCY_TABLE = table(plan.PLACES, _PLACES), table(plan.URGENCIES, _URGENCIES)
-_REQUESTS_TABLE = table(plan.PRIOR_REQUESTS, tuple(plan.PRIOR_REQUESTS))
-_DENIALS_TABLE = table(plan.PRIOR_DENIALS, tuple(plan.PRIOR_DENIALS))
-_DOCUMENTS_TABLE = table(plan.DOCUMENTS, ("0", "1"))
-_BILLED = np.array(
-    [
-        round(1000 * math.exp(plan.BILLED_SIGMA * NormalDist().inv_cdf((k + 0.5) / FINE)))
-        for k in range(FINE)
-    ],
-    np.int64,
-)
-"""Amount billed against its median, thousandths, of each of 4,096 equally likely draws."""
-_CHANCES = np.array(
-    [int(2**32 / (1 + math.exp(-x / 100))) for x in range(-_MOST, _MOST + 1)], np.uint64
-)
-"""Draws of 32 bits that mean a denial, for each whole hundredth of log-odds."""
 
 
 class RowMaker:
@@ -106,7 +36,7 @@ class RowMaker:
         self.population = population
         numbers = np.arange(population.providers, dtype=np.int64)
         drawn = hashed(population.seed, "provider", numbers)
-        self._specialties = _SPECIALTY_TABLE[quarter(drawn, 0)]
+        self._specialties = known.SPECIALTY_TABLE[quarter(drawn, 0)]
         span = 2 * plan.PROVIDER_HABIT + 1
         self._habits = (quarter(drawn, 1) * span // SIXTEENTHS) - plan.PROVIDER_HABIT
 
@@ -142,21 +72,21 @@ class RowMaker:
             "member_id": identifiers("SYN-M", member_numbers, 9),
             "provider_id": self._provider_ids(provider),
             "request_month": pa.array(np.full(len(member), _label(month), np.int32)),
-            "line_of_business": _named(traits["line"], _LINES),
-            "plan": _named(traits["plan"], _PLANS),
-            "sex": _named(traits["sex"], _SEXES),
-            "age_band": _named(traits["age"], _AGES),
-            "language": _named(traits["language"], _LANGUAGES),
-            "disability": _named(traits["disability"], _DISABLED),
-            "specialty": _named(self._specialties[provider], _SPECIALTIES),
-            "diagnosis_group": _named(request["diagnosis"], _DIAGNOSES),
-            "procedure_group": _named(request["procedure"], _PROCEDURES),
-            "place_of_service": _named(request["place"], _PLACES),
-            "urgency": _named(request["urgency"], _URGENCIES),
+            "line_of_business": _named(traits["line"], known.LINES),
+            "plan": _named(traits["plan"], known.PLANS),
+            "sex": _named(traits["sex"], known.SEXES),
+            "age_band": _named(traits["age"], known.AGES),
+            "language": _named(traits["language"], known.LANGUAGES),
+            "disability": _named(traits["disability"], known.DISABLED),
+            "specialty": _named(self._specialties[provider], known.SPECIALTIES),
+            "diagnosis_group": _named(request["diagnosis"], known.DIAGNOSES),
+            "procedure_group": _named(request["procedure"], known.PROCEDURES),
+            "place_of_service": _named(request["place"], known.PLACES),
+            "urgency": _named(request["urgency"], known.URGENCIES),
             **{name: pa.array(request[name].astype(np.int32)) for name in _COUNTED},
             "requested_at": pa.array(asked),
             "decided_at": pa.array(asked + _wait(drawn["history"], request["urgency"])),
-            "outcome": _named(outcome, OUTCOMES),
+            "outcome": _named(outcome, known.OUTCOMES),
             "denied": pa.array(denied.astype(np.int8)),
         }
         return pa.table(columns)
@@ -182,30 +112,32 @@ class RowMaker:
     ) -> dict[str, npt.NDArray[Any]]:
         what, amounts, history = drawn["what"], drawn["amounts"], drawn["history"]
         specialty = self._specialties[provider]
-        procedure = _by(_PROCEDURE_TABLES, specialty, quarter(what, 1))
-        procedure = np.where(ring, np.uint8(_RING_PROCEDURE), procedure)
+        procedure = known.by(known.PROCEDURE_TABLES, specialty, quarter(what, 1))
+        procedure = np.where(ring, np.uint8(known.RING_PROCEDURE), procedure)
         if _label(month) >= plan.CODING_CHANGE.year * 100 + plan.CODING_CHANGE.month:
-            procedure = np.where(procedure == _OLD_CODE, np.uint8(_NEW_CODE), procedure)
-        dollars = _effects(plan.DOLLARS, _PROCEDURES)[procedure]
-        billed = dollars * _BILLED[quarter(amounts, 0) >> 4] // 1000
+            procedure = np.where(procedure == known.OLD_CODE, np.uint8(known.NEW_CODE), procedure)
+        dollars = known.effects(plan.DOLLARS, known.PROCEDURES)[procedure]
+        billed = dollars * known.BILLED[quarter(amounts, 0) >> 4] // 1000
         billed = np.where(ring, billed * plan.RING_BILLING_TENTHS // 10, billed)
-        share = _effects(plan.ALLOWED, _LINES)[traits["line"]]
+        share = known.effects(plan.ALLOWED, known.LINES)[traits["line"]]
         varied = 900 + quarter(amounts, 1) * 200 // SIXTEENTHS
-        documents = _DOCUMENTS_TABLE[quarter(amounts, 2)]
+        documents = known.DOCUMENTS_TABLE[quarter(amounts, 2)]
         # Two draws make a triangle over 0 to 100; a ring's papers are written to the guideline.
         score = (quarter(amounts, 3) + quarter(history, 3)) * 101 // (2 * SIXTEENTHS)
-        requests = _REQUESTS_TABLE[quarter(history, 0)]
+        requests = known.REQUESTS_TABLE[quarter(history, 0)]
         return {
-            "diagnosis": _by(_seasonal(plan.MONTHS[month][1]), specialty, quarter(what, 0)),
+            "diagnosis": known.by(
+                known.seasonal(plan.MONTHS[month][1]), specialty, quarter(what, 0)
+            ),
             "procedure": procedure,
-            "place": _PLACE_TABLE[quarter(what, 2)],
-            "urgency": _URGENCY_TABLE[quarter(what, 3)],
+            "place": known.PLACE_TABLE[quarter(what, 2)],
+            "urgency": known.URGENCY_TABLE[quarter(what, 3)],
             "billed_amount": billed,
             "allowed_amount": billed * share * varied // 1_000_000,
             "documents_complete": np.where(ring, np.uint8(1), documents),
             "guideline_score": np.where(ring, 70 + score * 30 // 100, score),
             "prior_requests": requests,
-            "prior_denials": np.minimum(requests, _DENIALS_TABLE[quarter(history, 1)]),
+            "prior_denials": np.minimum(requests, known.DENIALS_TABLE[quarter(history, 1)]),
         }
 
     def _decision(
@@ -222,12 +154,12 @@ class RowMaker:
             + plan.NO_DOCUMENTS * (request["documents_complete"] == 0)
             + plan.GUIDELINE * (request["guideline_score"] - 50)
             + plan.PRIOR_DENIAL * request["prior_denials"].astype(np.int64)
-            + plan.EXPEDITED * (request["urgency"] == _EXPEDITED)
-            + _effects(plan.PROCEDURE_EFFECT, _PROCEDURES)[request["procedure"]]
-            + _effects(plan.LINE_EFFECT, _LINES)[traits["line"]]
-            + plan.DISPARITY * (traits["language"] != _ENGLISH)
+            + plan.EXPEDITED * (request["urgency"] == known.EXPEDITED)
+            + known.effects(plan.PROCEDURE_EFFECT, known.PROCEDURES)[request["procedure"]]
+            + known.effects(plan.LINE_EFFECT, known.LINES)[traits["line"]]
+            + plan.DISPARITY * (traits["language"] != known.ENGLISH)
         )
-        denied = upper(drawn) < _CHANCES[np.clip(odds, -_MOST, _MOST) + _MOST]
+        denied = upper(drawn) < known.CHANCES[np.clip(odds, -known.MOST, known.MOST) + known.MOST]
         overturned = denied & (quarter(drawn, 0) < plan.OVERTURNED)
         outcome: Codes = denied.astype(np.uint8) + overturned
         return denied, outcome
@@ -262,20 +194,20 @@ def month_name(month: int) -> str:
 def _traits(seed: int, member: Integers) -> dict[str, Codes]:
     """What stays the same in all of a member's requests, as codes."""
     one, two = hashed(seed, "member", member), hashed(seed, "member again", member)
-    line = _LINE_TABLE[quarter(one, 0)]
+    line = known.LINE_TABLE[quarter(one, 0)]
     return {
         "line": line,
-        "plan": _by(_PLAN_TABLES, line, quarter(one, 1)),
-        "age": _by(_AGE_TABLES, line, quarter(one, 2)),
-        "disability": _by(_DISABLED_TABLES, line, quarter(one, 3)),
-        "sex": _SEX_TABLE[quarter(two, 0)],
-        "language": _LANGUAGE_TABLE[quarter(two, 1)],
+        "plan": known.by(known.PLAN_TABLES, line, quarter(one, 1)),
+        "age": known.by(known.AGE_TABLES, line, quarter(one, 2)),
+        "disability": known.by(known.DISABLED_TABLES, line, quarter(one, 3)),
+        "sex": known.SEX_TABLE[quarter(two, 0)],
+        "language": known.LANGUAGE_TABLE[quarter(two, 1)],
     }
 
 
 def _wait(drawn: Draws, urgency: Codes) -> Integers:
     """Seconds from request to decision, whole minutes."""
-    limit = np.array([plan.HOURS[u] * 60 for u in _URGENCIES], np.int64)[urgency]
+    limit = np.array([plan.HOURS[u] * 60 for u in known.URGENCIES], np.int64)[urgency]
     part = quarter(drawn, 2)
     on_time = limit * (5 * SIXTEENTHS + 95 * part) // (100 * SIXTEENTHS)
     late = limit + limit * part // plan.LATE

@@ -14,7 +14,9 @@ import pytest
 
 from components.contract.contract_loader import load_contract
 from components.contract.errors import InputError
+from components.contract.features import model_inputs
 from components.contract.json_schema import ROOT
+from components.contract.policy_loader import load_policy
 from components.datasets import prior_auth as plan
 from components.datasets import prior_auth_writer as writer
 from components.datasets.prior_auth import GROUND_TRUTH, MONTHS, Population
@@ -338,3 +340,23 @@ def test_every_column_is_classified_and_identifiers_are_marked() -> None:
     assert all(c.classification for c in contract.columns)
     marked = {c.name for c in contract.columns if c.classification == "phi-identifier"}
     assert marked >= {"request_id", "member_id", "provider_id"}
+
+
+def test_the_policy_names_every_quarter_and_reweighs_every_protected_column() -> None:
+    contract = load_contract(CONTRACT)
+    policy = load_policy(ROOT / "policies" / "prior_auth.yaml", contract)
+    span = contract.span
+    assert span is not None
+    assert span.bands is not None
+    gate = policy.data_gate
+    assert (*gate.baseline_spans, *gate.current_spans) == span.bands.labels
+    mitigated = policy.candidates["mitigated"]
+    assert set(mitigated.mitigate_by) == {c.name for c in contract.protected}
+    assert mitigated.protected_features == ()
+
+
+def test_no_model_sees_what_is_known_only_after_the_decision() -> None:
+    contract = load_contract(CONTRACT)
+    policy = load_policy(ROOT / "policies" / "prior_auth.yaml", contract)
+    seen = {i.name for c in policy.candidates.values() for i in model_inputs(contract, c)}
+    assert not seen & {"outcome", "decided_at", "denied", "request_id", "member_id", "provider_id"}
