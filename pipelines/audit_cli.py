@@ -7,6 +7,7 @@ import typer
 from pipelines.access_cli import access
 from pipelines.evidence_commands import reads_evidence
 from pipelines.mutations_cli import mutations
+from pipelines.phi_cli import phi
 from pipelines.questions_cli import questions
 
 audit_app = typer.Typer(
@@ -15,3 +16,4 @@ audit_app = typer.Typer(
 audit_app.command()(reads_evidence(questions))
 audit_app.command()(reads_evidence(mutations))
 audit_app.command()(reads_evidence(access))
+audit_app.command()(reads_evidence(phi))
