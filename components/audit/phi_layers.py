@@ -25,7 +25,6 @@ MOST_DEPTH = 4
 _FEWEST_BASE64 = 64  # characters: the forms of single values are looked for by themselves
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_\-]{%d,}={0,2}" % _FEWEST_BASE64)
 _ZLIB = re.compile(rb"(?=([\x08\x18\x28\x38\x48\x58\x68\x78].))", re.DOTALL)
-_CELL = 500  # characters of a database's cell that may run on over another page
 _ROWS = 4096
 _MOST_DATABASE = 4 * MOST_BYTES
 
@@ -177,7 +176,7 @@ def _text(name: str, values: list[Any]) -> bytes:
 
 
 def _sqlite(content: Any) -> Iterator[Layer]:
-    """Cells that may run over several pages, and whole numbers, which stand there in bytes."""
+    """The cells, each by itself: a long one lies in several pages, a number stands in bytes."""
     if len(content) > _MOST_DATABASE:
         yield Layer(0, "sqlite", None)
         return
@@ -201,6 +200,4 @@ def _cells(database: sqlite3.Connection, table: str) -> Iterator[Layer]:
     names = [column[0] for column in cursor.description]
     while rows := cursor.fetchmany(_ROWS):
         for name, column in zip(names, zip(*rows, strict=True), strict=True):
-            held = [v for v in column if isinstance(v, int | float) or (v and len(v) >= _CELL)]
-            if held:
-                yield Layer(0, "sqlite", _text(name, held))
+            yield Layer(0, "sqlite", _text(name, list(column)))

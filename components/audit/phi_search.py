@@ -23,6 +23,8 @@ _BITS = 21  # log2 of the number of marks
 _MIXER = np.uint64(0x9E3779B97F4A7C15)
 _FEWEST = 5  # bytes of a pattern
 _OPEN = 12  # bytes: a plain text that is shorter must stand alone
+_DATABASE = (b"SQLite format 3\x00", b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83", b"\xd9\xd5\x05\xf9")
+"""How SQLite's pages, write-ahead logs and journals begin: cell stands right beside cell there."""
 
 Bytes = Any
 """bytes, or a memory map."""
@@ -66,10 +68,11 @@ class Patterns:
 
     def find(self, content: Bytes) -> Iterator[Hit]:
         """Every value in some bytes, in no order; of overlapping ones each."""
+        among_cells = content[:16].startswith(_DATABASE)
         for windows in self._windows:
             for form, start in windows.find(content):
                 pattern = self._forms[form]
-                if not pattern.alone or _stands_alone(content, start, len(form)):
+                if not pattern.alone or _stands_alone(content, start, len(form), among_cells):
                     yield Hit(start, pattern.column, pattern.encoding, len(form))
         for column, near, values in self._named:
             for match in near.finditer(content):
@@ -84,9 +87,11 @@ def _named(column: str, values: Iterable[str]) -> tuple[re.Pattern[bytes], froze
     return near, frozenset(v.encode() for v in values)
 
 
-def _stands_alone(content: Bytes, start: int, length: int) -> bool:
+def _stands_alone(content: Bytes, start: int, length: int, among_cells: bool) -> bool:
     """Whether no letter or digit stands beside it, nor is it the fraction of a number."""
     before, after = content[max(0, start - 1) : start], content[start + length : start + length + 1]
+    if among_cells:
+        return not (before.isdigit() or before == b"." or after.isdigit())
     return not (before.isalnum() or before == b"." or after.isalnum())
 
 
