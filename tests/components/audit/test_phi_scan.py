@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -211,7 +212,7 @@ def test_random_bytes_hold_nothing(tmp_path: Path) -> None:
 
 def _dataset(folder: Path, rows: int = 60) -> tuple[Contract, Path]:
     path = folder / "rows.parquet"
-    columns: dict[str, list[object]] = {
+    columns: dict[str, Any] = {
         "person": [f"p{i:03d}" for i in range(rows)],
         "year": [2001] * rows,
         "age": [30.0 + i for i in range(rows)],
