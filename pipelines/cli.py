@@ -28,6 +28,7 @@ from pipelines.lineage_cli import lineage_app
 from pipelines.options import HomeOption, JsonOption
 from pipelines.release_cli import recompute, release, releases
 from pipelines.reperform_cli import reperform
+from pipelines.score_cli import score
 from pipelines.trace_cli import trace
 from pipelines.waive_cli import waive
 
@@ -54,6 +55,7 @@ app.command()(reads_evidence(releases))
 app.command()(reads_evidence(recompute))
 app.command()(reads_evidence(reperform))
 app.command()(impact)
+app.command()(reads_evidence(score))
 app.command()(trace)
 app.command()(waive)
 app.add_typer(audit_app, name="audit")

@@ -289,6 +289,28 @@ class WaiverRules:
     cosigners: dict[str, str]
 
 
+class OnDrift(StrEnum):
+    """What is done with a batch whose drift is beyond the limits, or cannot be judged."""
+
+    REFUSE = "refuse"
+    REVIEW = "review"
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionPolicy:
+    """What is done with scored cases, beside the threshold.
+
+    ``adverse`` is the outcome that is to somebody's disadvantage, ``selected`` or
+    ``not_selected``; None where neither is. ``reasons`` maps a column to the plain sentence that a
+    person is told where it moved the score; at most ``reasons_at_most`` are told.
+    """
+
+    on_drift: OnDrift = OnDrift.REFUSE
+    adverse: str | None = None
+    reasons: dict[str, str] = field(default_factory=dict)
+    reasons_at_most: int = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """A policy. ``digest`` is the SHA-256 of the file's bytes, in hex.
@@ -310,4 +332,5 @@ class Policy:
     leak_check: LeakCheck
     release_gate: ReleaseGatePolicy
     waivers: WaiverRules | None = None
+    decision: DecisionPolicy = field(default_factory=DecisionPolicy)
     model_card: dict[str, str] = field(default_factory=dict)

@@ -43,6 +43,7 @@ def check_policy(policy: Policy, contract: Contract) -> None:
         )
     _check_data_gate(policy, contract)
     _check_candidates(policy, contract)
+    _check_decision(policy, contract)
     _check_pools(policy, contract)
     _check_limits(policy, contract)
     _check_contradictions(policy)
@@ -117,6 +118,20 @@ def _check_candidates(policy: Policy, contract: Contract) -> None:
         if not model_inputs(contract, candidate):
             what = "the model would see no column"
             raise _refuse(policy, field, what, "at least one feature")
+
+
+def _check_decision(policy: Policy, contract: Contract) -> None:
+    """Who is told no is told why: an adverse outcome and its reasons go together."""
+    rules = policy.decision
+    if (rules.adverse is None) == bool(rules.reasons):
+        what = "adverse and reasons do not go together"
+        raise _refuse(policy, "decision", what, "reasons with an adverse outcome, and only there")
+    seen = {i.name for c in policy.candidates.values() for i in model_inputs(contract, c)}
+    for column in rules.reasons:
+        if column not in seen:
+            what = f"no candidate's model sees column {column}"
+            expected = f"a column of {contract.path.name} that a model sees"
+            raise _refuse(policy, "decision.reasons.columns", what, expected)
 
 
 def _require_protected(policy: Policy, contract: Contract, field: str, column: str) -> None:

@@ -15,12 +15,14 @@ from components.contract.policy import (
     ChampionLimit,
     Change,
     DataGatePolicy,
+    DecisionPolicy,
     DriftLimit,
     DriftStatistic,
     LeakCheck,
     Limit,
     Metric,
     Mitigation,
+    OnDrift,
     Policy,
     Pool,
     ReleaseGatePolicy,
@@ -80,6 +82,7 @@ def load_policy(path: Path, contract: Contract) -> Policy:
             }
         ),
         waivers=WaiverRules(**document["waivers"]) if "waivers" in document else None,
+        decision=_decision(document["decision"]),
         model_card=document.get("model_card", {}),
     )
     check_policy(policy, contract)
@@ -105,6 +108,16 @@ def _training(raw: dict[str, Any]) -> Training:
     # YAML takes 1 for an integer, and an optimiser may not.
     real = {k: float(raw[k]) for k in ("learning_rate", "weight_decay", "dropout")}
     return Training(**{**raw, **real, "hidden": tuple(raw["hidden"])})
+
+
+def _decision(raw: dict[str, Any]) -> DecisionPolicy:
+    given, standard = raw.get("reasons", {}), DecisionPolicy()
+    return DecisionPolicy(
+        on_drift=OnDrift(raw.get("on_drift", standard.on_drift)),
+        adverse=raw.get("adverse"),
+        reasons=given.get("columns", {}),
+        reasons_at_most=given.get("at_most", standard.reasons_at_most),
+    )
 
 
 def _drift_limit(raw: dict[str, Any]) -> DriftLimit:

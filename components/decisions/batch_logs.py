@@ -1,0 +1,80 @@
+"""Which log a batch has: the one that the deciding release began for it, or a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from components.checks.measurement import Status, Verdict
+from components.contract.policy import DecisionPolicy, OnDrift
+from components.decisions.decision_log import DecisionLog, decision_logs, new_log_id
+from components.decisions.reasons import METHOD
+
+DECIDE, REVIEW_ALL, REFUSE = "decide", "review", "refuse"
+"""What becomes of a batch: its rows are decided, all are left to a person, or none is."""
+
+_DRIFT = ("drift:", "row_ratio:")
+_REVIEWED_BY = "a qualified person reviews every adverse decision before it takes effect"
+
+
+def route_of(verdict: Verdict, policy: DecisionPolicy) -> str:
+    """What the check of a batch says about its rows.
+
+    Drift alone may leave them to a person where the policy says so; a broken contract refuses them
+    whatever it says.
+    """
+    if verdict.is_open:
+        return DECIDE
+    wrong = [f.rule for f in verdict.findings if f.status is not Status.PASS]
+    drifted = bool(wrong) and all(rule.startswith(_DRIFT) for rule in wrong)
+    return REVIEW_ALL if drifted and policy.on_drift is OnDrift.REVIEW else REFUSE
+
+
+def find_log(home: Path, release: str, batch: str) -> DecisionLog | None:
+    """The log in which a release decided, or began to decide, about a batch; None if none does.
+
+    Args:
+        home: the home.
+        release: digest of the release record.
+        batch: keyed digest of the batch.
+    """
+    for log in decision_logs(home):
+        header = log.header
+        same = (header["releaseDigest"], header["batch"]) == (release, batch)
+        if same and header["route"] != REFUSE:
+            return log
+    return None
+
+
+def begin_log(
+    home: Path, about: Mapping[str, Any], policy: DecisionPolicy, verdict: Verdict
+) -> DecisionLog:
+    """Begin the log of a batch that was checked; one that is refused is closed at once.
+
+    Args:
+        home: the home.
+        about: release, model, policy, contract, threshold, batch and actor; see
+            ``DecisionLog.header``.
+        policy: what is adverse, and what is done on drift.
+        verdict: of the batch's check.
+    """
+    route = route_of(verdict, policy)
+    wrong = [f for f in verdict.findings if f.status is not Status.PASS]
+    header = {
+        **about,
+        "check": {
+            "status": str(verdict.status),
+            "reason": verdict.reason,
+            "findings": [f.to_json() for f in wrong],
+        },
+        "route": route,
+        "startedAt": datetime.now(UTC).isoformat(timespec="microseconds"),
+    }
+    if policy.adverse is not None:
+        header |= {"adverse": policy.adverse, "reasons": METHOD, "review": _REVIEWED_BY}
+    log = DecisionLog.create(home, new_log_id(str(about["stack"])), header)
+    if route == REFUSE:
+        log.close()
+    return log

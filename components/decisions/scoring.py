@@ -1,0 +1,222 @@
+"""From a checked batch to a decision log: score, commit, explain and write, by segments.
+
+A segment is the unit of everything. Its rows are scored, their commitments made in a second
+process meanwhile, and it is written and named before the next one is begun. Whoever was killed
+reads the batch again from its first row, for a row's commitment depends on its copies before it,
+and goes on scoring behind the last segment that the log names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.contract.contract import Contract
+from components.contract.errors import InputError
+from components.contract.policy import DecisionPolicy
+from components.datasets.sources import RowSource
+from components.datasets.typed_rows import open_rows
+from components.decisions.decision_log import OUTCOMES, REVIEW, SCHEMA, SEGMENT_ROWS, DecisionLog
+from components.decisions.log import NOT_SELECTED, SELECTED
+from components.decisions.reasons import Floats, attribute, reasons_for
+from components.decisions.row_names import RowNames
+from components.decisions.scorer import Scorer
+from components.lineage.commitments import artifact_nonce, entity_tag
+from components.lineage.digests import sha256_file
+
+Watch = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How rows of a batch become decisions.
+
+    ``contract`` has the columns of the batch; all of them are in a row's commitment. ``inputs``
+    are those that the model sees. ``review`` leaves every case to a person. ``baseline`` is the
+    row that reasons are measured from, with the model's inputs.
+    """
+
+    contract: Contract
+    inputs: tuple[str, ...]
+    threshold: float
+    policy: DecisionPolicy
+    review: bool
+    baseline: Callable[[pa.Schema], pa.Table]
+
+
+def batch_digest(key: bytes, source: RowSource) -> str:
+    """A keyed digest of the batch's files, in hex: the same bytes in the same order, no more.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    try:
+        digests = [sha256_file(f) for f in source.files]
+    except OSError as error:
+        raise InputError(
+            f"cannot be read ({error.strerror})", where=source.named, expected="readable files"
+        ) from error
+    whole = hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    return artifact_nonce(key, f"batch:{whole}")
+
+
+def score_batch(
+    log: DecisionLog, scorer: Scorer, rules: Rules, source: RowSource, key: bytes, watch: Watch
+) -> None:
+    """Give every row of a batch that has no decision yet its decision, and close the log.
+
+    Args:
+        log: an open log of this batch.
+        scorer: the release's serving model.
+        rules: how scores become decisions.
+        source: the batch's files.
+        key: the home's row key.
+        watch: told the number of decided rows whenever a segment was written.
+
+    Raises:
+        InputError: the files are not those that the log was begun for.
+    """
+    done = log.rows
+    watch(done)
+    for first, rows, names in _named(rules.contract, source, key):
+        fresh = rows.slice(max(0, done - first))
+        if fresh.num_rows:
+            names = names.slice(rows.num_rows - fresh.num_rows)
+            place = first + rows.num_rows - fresh.num_rows
+            log.append(_decide(place, fresh, names, scorer, rules, key))
+            watch(log.rows)
+    if batch_digest(key, source) != log.header["batch"]:
+        raise InputError(
+            "was changed while it was scored",
+            where=source.named,
+            expected="the files that the log was begun for",
+        )
+    log.close()
+
+
+def outcomes(log: DecisionLog) -> dict[str, int]:
+    """Number of decisions of each outcome.
+
+    Raises:
+        EvidenceError: a segment is missing or was changed.
+    """
+    counted: Counter[str] = Counter()
+    for segment in log.segments:
+        content = pa.BufferReader(log.read_segment(segment))
+        for cell in pq.read_table(content, columns=["outcome"])["outcome"].value_counts():
+            counted[cell["values"].as_py()] += cell["counts"].as_py()
+    return {outcome: counted[outcome] for outcome in OUTCOMES}
+
+
+def _named(
+    contract: Contract, source: RowSource, key: bytes
+) -> Iterator[tuple[int, pa.Table, pa.Array]]:
+    """The batch in segments: place of the first row, rows, and their commitments.
+
+    The next segment is read, and named in the other process, while this one is scored.
+    """
+    columns = [c.name for c in contract.columns]
+    with (
+        open_rows(contract, source) as typed,
+        RowNames(key) as names,
+        ThreadPoolExecutor(1) as ahead,
+    ):
+        relation = typed.database.sql(f"SELECT * FROM {typed.relation}")  # noqa: S608
+        stream = relation.to_arrow_reader(SEGMENT_ROWS)
+        first, waiting = 0, None
+        for rows in itertools.chain(_segments(stream), [None]):
+            due: Future[pa.Array] | None = (
+                None if rows is None else ahead.submit(names.next, rows.select(columns))
+            )
+            if waiting is not None:
+                yield first, waiting[0], waiting[1].result()
+                first += waiting[0].num_rows
+            waiting = None if rows is None or due is None else (rows, due)
+
+
+def _segments(stream: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The same rows in tables of ``SEGMENT_ROWS``, the last of what is left."""
+    held: list[pa.RecordBatch] = []
+    count = 0
+    for batch in stream:
+        held.append(batch)
+        count += batch.num_rows
+        while count >= SEGMENT_ROWS:
+            whole = pa.Table.from_batches(held)
+            yield whole.slice(0, SEGMENT_ROWS)
+            held = whole.slice(SEGMENT_ROWS).to_batches()
+            count -= SEGMENT_ROWS
+    if count:
+        yield pa.Table.from_batches(held)
+
+
+def _decide(
+    first: int, rows: pa.Table, names: pa.Array, scorer: Scorer, rules: Rules, key: bytes
+) -> pa.Table:
+    """The decisions about some rows of which the first has that place in the batch."""
+    inputs = rows.select(list(rules.inputs))
+    scores = scorer.score(inputs)
+    outcome = np.where(scores >= rules.threshold, SELECTED, NOT_SELECTED).astype(object)
+    reasons: list[list[str]] = [[] for _ in range(rows.num_rows)]
+    if rules.review:
+        outcome[:] = REVIEW
+    elif rules.policy.adverse is not None:
+        _explain(first, inputs, scores, scorer, rules, outcome, reasons)
+    decisions = {
+        "row": np.arange(first, first + rows.num_rows),
+        "assay_row": names,
+        "assay_entity": _entity_tags(rows[rules.contract.entity.name], key),
+        "score": scores,
+        "outcome": outcome,
+        "reasons": reasons,
+        "decided_at": [datetime.now(UTC)] * rows.num_rows,
+    }
+    table = pa.table(decisions, schema=SCHEMA)
+    for column in rules.contract.protected:
+        table = table.append_column(column.group_column, rows[column.group_column])
+    return table
+
+
+def _explain(
+    first: int,
+    inputs: pa.Table,
+    scores: Floats,
+    scorer: Scorer,
+    rules: Rules,
+    outcome: npt.NDArray[np.object_],
+    reasons: list[list[str]],
+) -> None:
+    """Fill in reasons of the adverse rows; without a specific one, a person decides."""
+    adverse = str(rules.policy.adverse)
+    places = np.flatnonzero(outcome == adverse)
+    if not len(places):
+        return
+    found = attribute(
+        scorer,
+        inputs.take(pa.array(places)),
+        scores[places],
+        rules.baseline(inputs.schema),
+        [first + int(p) for p in places],
+    )
+    told = reasons_for(found, rules.policy.reasons, adverse, rules.policy.reasons_at_most)
+    for place, sentences in zip(places, told, strict=True):
+        reasons[place] = sentences
+        if not sentences:
+            outcome[place] = REVIEW
+
+
+def _entity_tags(entities: pa.ChunkedArray, key: bytes) -> pa.Array:
+    """Each row's keyed name of its person: made once for each person."""
+    coded = entities.combine_chunks().dictionary_encode()
+    tags = [entity_tag(key, str(e)) for e in coded.dictionary.to_pylist()]
+    return pa.array(tags, pa.binary(16)).take(coded.indices)

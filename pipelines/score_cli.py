@@ -1,0 +1,187 @@
+"""`assay score`: decisions about a batch of cases, by the release that stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.options import HomeOption, JsonOption
+
+if TYPE_CHECKING:
+    from components.contract.contract import Contract
+    from components.datasets.sources import RowSource
+    from components.decisions.decision_log import DecisionLog
+    from components.decisions.scoring import Watch
+    from components.stacks.batch_scoring import DecidingRelease
+    from pipelines.check import Checked
+
+_DEFAULT_HOME = Path(".assay")
+
+
+def score(
+    release: Annotated[
+        str, typer.Argument(help="DATASET/STACK, DATASET/STACK@NUMBER, or a released run's id.")
+    ],
+    data: Annotated[Path, typer.Option(help="CSV or Parquet, a file or a folder of them.")],
+    home: HomeOption = _DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a batch, score it with the release that stands, and log one decision a row.
+
+    Told again about the same batch it goes on where it was stopped. Exit 0 once every row has its
+    decision, 1 if the batch is refused.
+    """
+    from components.datasets.sources import open_source
+    from components.decisions.batch_logs import REFUSE, find_log
+    from components.decisions.scoring import batch_digest
+    from components.lineage.commitments import load_or_create_row_key
+    from components.lineage.durable import locked_directory, writable_directory
+    from components.stacks.batch_scoring import batch_contract, find_release, open_release
+    from components.stacks.process import row_key_path
+    from components.stacks.telemetry import switch_off
+    from pipelines.evidence_commands import require_home
+
+    require_home(home)
+    switch_off()
+    home = home.resolve()
+    deciding = open_release(home, find_release(home, release))
+    source = open_source(deciding.contract, data)
+    contract = batch_contract(deciding, source)
+    key = load_or_create_row_key(row_key_path(home))
+    batch = batch_digest(key, source)
+    # One at a time: two commands would both begin a log of the same batch.
+    with locked_directory(writable_directory(home / "decisions")):
+        log, checked = find_log(home, deciding.release.digest, batch), None
+        if log is None:
+            checked = _checked(deciding, contract, source, quiet=as_json)
+            log = _begin(home, deciding, batch, checked)
+        if not log.closed:
+            _score(log, deciding, contract, source, key, quiet=as_json)
+    _tell(log, checked, as_json)
+    raise typer.Exit(1 if log.header["route"] == REFUSE else 0)
+
+
+def _checked(
+    deciding: DecidingRelease, contract: Contract, source: RowSource, *, quiet: bool
+) -> Checked:
+    """The contract's clauses and drift from the training rows, on a batch of any size."""
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from pipelines.check import check
+
+    gate = deciding.policy.data_gate
+    names = {c.name for c in contract.columns}
+    of_batch = replace(
+        gate,
+        baseline_spans=(),
+        current_spans=(),
+        columns={n: limit for n, limit in gate.columns.items() if n in names},
+        row_ratio_at_least=None,
+        row_ratio_at_most=None,
+        first_release=None,
+    )
+    policy = replace(deciding.policy, data_gate=of_batch)
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    with console.status("checking the batch") as status:
+        return check(
+            contract, policy, source, deciding.profile,
+            lambda column: status.update(f"checking {column}"),
+        )  # fmt: skip
+
+
+def _begin(home: Path, deciding: DecidingRelease, batch: str, checked: Checked) -> DecisionLog:
+    from components.decisions.batch_logs import begin_log
+    from components.lineage.actor import actor
+
+    release = deciding.release
+    about = {
+        "dataset": release.dataset,
+        "stack": release.stack,
+        "release": release.number,
+        "releaseDigest": release.digest,
+        "run": release.run,
+        "model": release.model,
+        "policy": release.policy,
+        "contract": release.contract,
+        "threshold": repr(deciding.policy.decision_threshold),
+        "batch": batch,
+        "batchRows": checked.rows,
+        "actor": actor(),
+    }
+    return begin_log(home, about, deciding.policy.decision, checked.verdict)
+
+
+def _score(
+    log: DecisionLog,
+    deciding: DecidingRelease,
+    contract: Contract,
+    source: RowSource,
+    key: bytes,
+    *,
+    quiet: bool,
+) -> None:
+    from components.decisions.baseline_row import baseline_row
+    from components.decisions.batch_logs import REVIEW_ALL
+    from components.decisions.scoring import Rules, score_batch
+    from components.profile.stored import StoredProfile
+    from components.stacks.batch_scoring import load_scorer
+
+    scorer = load_scorer(deciding)
+    profile = StoredProfile.read(deciding.profile).profile
+    columns = [contract.column(n) for n in deciding.inputs]
+    rules = Rules(
+        contract=contract,
+        inputs=deciding.inputs,
+        threshold=deciding.policy.decision_threshold,
+        policy=deciding.policy.decision,
+        review=log.header["route"] == REVIEW_ALL,
+        baseline=lambda schema: baseline_row(profile, columns, schema),
+    )
+    with _progress(log.header["batchRows"], quiet=quiet) as watch:
+        score_batch(log, scorer, rules, source, key, watch)
+
+
+@contextmanager
+def _progress(rows: int, *, quiet: bool) -> Iterator[Watch]:
+    """A bar of decided rows on a terminal; nothing on a pipe."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True, highlight=False)
+    with Progress(console=console, disable=quiet or not console.is_terminal) as progress:
+        task = progress.add_task("scoring", total=rows)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def _tell(log: DecisionLog, checked: Checked | None, as_json: bool) -> None:
+    from rich.console import Console
+
+    from components.decisions.batch_logs import REFUSE
+    from components.decisions.scoring import outcomes
+    from pipelines import check_output
+    from pipelines.json_output import print_json
+
+    header, counted = log.header, outcomes(log)
+    if as_json:
+        print_json(
+            {
+                "log": log.log_id,
+                "release": header["release"],
+                "route": header["route"],
+                "check": header["check"],
+                "rows": log.rows,
+                "outcomes": counted,
+            }
+        )
+        return
+    if checked is not None and not checked.verdict.is_open:
+        check_output.print_table(Console(highlight=False), checked)
+    named = ", ".join(f"{n:,} {outcome}" for outcome, n in counted.items())
+    said = "refused, no row was scored" if header["route"] == REFUSE else named
+    typer.echo(f"{log.log_id}: {said}")
