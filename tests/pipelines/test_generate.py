@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,23 @@ def test_a_file_where_the_folder_should_be_is_told(tmp_path: Path) -> None:
     (tmp_path / "made").touch()
     done = assay("generate", "prior_auth", "--rows", "50", "-o", str(tmp_path / "made"))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_a_killed_command_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    arguments = ["generate", "prior_auth", "--rows", "300000", "--seed", "2", "-o"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "pipelines.cli", *arguments, str(killed)],
+        cwd=ROOT, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    while process.poll() is None and not (killed / "2024-02.parquet").exists():
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert assay(*arguments, str(killed)).returncode == 0
+    assert assay(*arguments, str(whole)).returncode == 0
+    held = [{p.name: p.read_bytes() for p in folder.iterdir()} for folder in (killed, whole)]
+    assert held[0] == held[1]
 
 
 def test_help_says_that_it_is_synthetic() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -360,3 +361,12 @@ def test_no_model_sees_what_is_known_only_after_the_decision() -> None:
     policy = load_policy(ROOT / "policies" / "prior_auth.yaml", contract)
     seen = {i.name for c in policy.candidates.values() for i in model_inputs(contract, c)}
     assert not seen & {"outcome", "decided_at", "denied", "request_id", "member_id", "provider_id"}
+
+
+def test_the_rows_of_a_seed_never_change() -> None:
+    """Whoever changes a row changes every seed's data: the generator's name goes with it."""
+    maker = RowMaker(Population(2_000, 11))
+    starts = [int(n) for n in maker.population.month_starts]
+    rows = [maker.rows(m, starts[m], starts[m + 1]).to_pylist() for m in range(len(MONTHS))]
+    digest = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
+    assert (plan.GENERATOR, digest[:16]) == ("assay-prior-auth/v1", "7fd36a8e405bf740")
