@@ -49,7 +49,7 @@ def _decision(held: dict[str, Any]) -> Iterator[Branch]:
         f"threshold {held['threshold']}"
     )
     reasons = held["reasons"] or []
-    yield Branch("reasons" if reasons else "no reasons were asked for", tuple(map(Branch, reasons)))
+    yield Branch("reasons" if reasons else "no reason codes", tuple(map(Branch, reasons)))
     whole = "whole" if held["logIsWhole"] else "not whole: scoring was interrupted"
     yield Branch(f"log {held['log']}, {whole}; row commitment {held['row']}")
     check = held["batchCheck"]
