@@ -32,7 +32,10 @@ class RowNames:
 
     def __init__(self, key: bytes) -> None:
         self._worker = subprocess.Popen(
-            [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # an error's message may quote a cell
         )
         self._send(key)
 
