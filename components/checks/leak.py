@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from components.checks.measurement import Finding, Measurement, Status, within
 from components.checks.performance import Ranked
+from components.checks.suppression import told_count
 from components.checks.tallies import Flags, Floats, Integers
 from components.contract.features import ModelInput
 
@@ -50,7 +51,7 @@ def leak_findings(
         ranked = Ranked.of(labels[1], scores)
         figure = Measurement(f"AUC of {column.name} alone", ranked.area, ranked.fewest)
         if figure.n < min_n:
-            reason = f"{figure.name} rests on {figure.n} cases, {min_n} required"
+            reason = f"{figure.name} rests on {told_count(figure.n)} cases, {min_n} required"
             findings.append(Finding(f"leak:{column.name}", Status.INCONCLUSIVE, reason, figure))
         else:
             findings.append(within(f"leak:{column.name}", figure, at_most=at_most))

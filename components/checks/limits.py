@@ -8,6 +8,7 @@ from itertools import product
 
 from components.checks.champion import change_name
 from components.checks.measurement import Finding, Measurement, Status, Verdict, conclude, within
+from components.checks.suppression import told_count
 from components.contract.errors import ProcessError
 from components.contract.policy import Limit, Metric, Policy, ReleaseGatePolicy
 
@@ -111,7 +112,7 @@ def _comparison(
     """Groups under the minimum are named: a gap that leaves them out proves nothing of them."""
     small = [g for g in groups if g.n < limit.min_n]
     if measurement is not None and small:
-        named = ", ".join(f"{g.slice} ({g.n})" for g in small)
+        named = ", ".join(f"{g.slice} ({told_count(g.n)})" for g in small)
         reason = (
             f"{limit.metric} of {limit.slice.name} leaves too few cases in {named}, "
             f"{limit.min_n} required in each group"
@@ -128,7 +129,8 @@ def _single(rule: str, limit: Limit, measurement: Measurement | None) -> Finding
         return Finding(rule, Status.INCONCLUSIVE, reason)
     where = "" if measurement.slice == "overall" else f" of {measurement.slice}"
     if measurement.n < limit.min_n:
-        reason = f"{measurement.name}{where} rests on {measurement.n} cases, {limit.min_n} required"
+        cases = told_count(measurement.n)
+        reason = f"{measurement.name}{where} rests on {cases} cases, {limit.min_n} required"
         return Finding(rule, Status.INCONCLUSIVE, reason, measurement)
     tested = measurement.value
     if limit.tested_on == "worst_bound":

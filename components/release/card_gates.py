@@ -8,7 +8,7 @@ from typing import Any
 from components.checks.measurement import Finding, Status
 from components.contract.policy import Limit
 from components.contract.stages import Stage
-from components.release.card_masking import shown_count, shown_interval, shown_value
+from components.release.card_masking import shown_value
 from components.release.card_parts import Block, Column, Field, Fields, Kind, Section, Table
 from components.release.card_source import CardSource
 from components.release.card_status import closed_findings, shown_time
@@ -63,11 +63,11 @@ def _limit_rows(source: CardSource, limit: Limit) -> Iterator[tuple[str, ...]]:
         # Of every group in turn: the row says which.
         group = f" {source.masking.group(m)}:" if m and finding.rule != limit.rule else ""
         absent = "no champion" if limit.champion is not None else "not measured"
-        value = f"{group} {shown_value(m)} {shown_interval(m)}".strip() if m else absent
+        value = f"{group} {shown_value(m)} {source.masking.interval(m)}".strip() if m else absent
         yield (
             *head,
             value,
-            shown_count(m.n) if m else "",
+            source.masking.count(m) if m else "",
             str(finding.status),
             str(theirs.status) if theirs else "no verdict",
         )

@@ -9,7 +9,7 @@ from components.contract.policy import RATES, Metric
 from components.release.card_masking import (
     HIDDEN,
     SMALL,
-    is_small,
+    Masking,
     shown_count,
     shown_interval,
     shown_value,
@@ -28,7 +28,7 @@ def groups(source: CardSource) -> Section:
     note = (
         f"A cell has the figure, its {source.policy.release_gate.confidence:.0%} interval and the "
         f"cases behind it (n). Where these are 1 to 10, the card shows {SMALL} and the figure is "
-        f"{HIDDEN}."
+        f"{HIDDEN}; where they would give such a group away, they are {HIDDEN} either."
     )
     return Section("groups", "Metrics by group", blocks, note)
 
@@ -54,7 +54,7 @@ def _group_table(source: CardSource, of: str, found: list[Measurement]) -> Table
     rows = [
         (
             _labels(source.masking.aliases.get(group, group), attributes),
-            *(_cell(figures.get(str(m))) for m in metrics),
+            *(_cell(figures.get(str(m)), source.masking) for m in metrics),
         )
         for group, figures in by_group.items()
     ]
@@ -78,11 +78,12 @@ def _labels(group: str, attributes: list[str]) -> str:
     return label
 
 
-def _cell(measured: Measurement | None) -> str:
+def _cell(measured: Measurement | None, masking: Masking) -> str:
     if measured is None:
         return "not measured"
-    n = f"n{SMALL}" if is_small(measured.n) else f"n={measured.n:,}"
-    parts = (shown_value(measured), shown_interval(measured), n)
+    count = masking.count(measured)
+    n = f"n {HIDDEN}" if count == HIDDEN else f"n{SMALL}" if count == SMALL else f"n={count}"
+    parts = (shown_value(measured), masking.interval(measured), n)
     return " ".join(p for p in parts if p)
 
 

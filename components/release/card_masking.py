@@ -8,12 +8,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from components.checks.measurement import Finding, Measurement
+from components.checks.suppression import FEWEST_SHOWN, Sum, hidden_cells, is_small
 from components.contract.contract import Contract
 from components.contract.policy import Metric
 
-FEWEST_SHOWN = 11
-"""Cells of fewer people stay out of reports (the cell size policy of the United States' Centers
-for Medicare and Medicaid Services)."""
+__all__ = [
+    "FEWEST_SHOWN",
+    "HIDDEN",
+    "NOT_MEASURABLE",
+    "SMALL",
+    "Masking",
+    "is_small",
+    "shown_count",
+    "shown_interval",
+    "shown_number",
+    "shown_value",
+]
 
 SMALL = f"<{FEWEST_SHOWN}"
 HIDDEN = "not shown"
@@ -23,11 +33,6 @@ _COUNT = re.compile(
     r"(?<![\w.,-])([1-9]|10)(?= (?:of \d+ )?(?:rows|cases|people|scores|values|cells|groups?)\b)"
 )
 _IN_PARENTHESES = re.compile(r"\(([1-9]|10)\)")
-
-
-def is_small(n: float) -> bool:
-    """Whether a count is one that is not shown; nobody at all is no small group."""
-    return 0 < n < FEWEST_SHOWN
 
 
 def shown_count(n: int) -> str:
@@ -60,14 +65,17 @@ class Masking:
     """What stands for a group whose very name is a rare value out of the data.
 
     A group that the contract declares is no secret. A group that only the data declare is a cell,
-    and one of 1 to 10 people may name somebody.
+    and one of 1 to 10 people may name somebody. ``beside`` has the figures, by name and group,
+    whose cases are not shown though 11 or more: with them another group's could be worked out.
     """
 
     aliases: dict[str, str]
+    beside: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
     def of(cls, contract: Contract, measurements: Iterable[Measurement]) -> Masking:
         """From the number of rows of each group, which its selection rate carries."""
+        measurements = tuple(measurements)
         undeclared = {c.name for c in contract.protected if not c.group_labels}
         aliases: dict[str, str] = {}
         for m in measurements:
@@ -75,7 +83,17 @@ class Masking:
                 continue
             if undeclared & set(m.of.split("*")):
                 aliases[m.slice] = f"{m.of}=(rare group {len(aliases) + 1})"
-        return cls(aliases)
+        return cls(aliases, _beside(measurements))
+
+    def count(self, measured: Measurement) -> str:
+        """The cases that a figure rests on."""
+        hidden = (measured.name, measured.slice) in self.beside
+        return HIDDEN if hidden else shown_count(measured.n)
+
+    def interval(self, measured: Measurement) -> str:
+        """A figure's interval; none where its width would tell of how many cases it is."""
+        hidden = (measured.name, measured.slice) in self.beside
+        return "" if hidden else shown_interval(measured)
 
     def text(self, text: str) -> str:
         """A text with no rare group named and no count from 1 to 10."""
@@ -100,3 +118,39 @@ class Masking:
             count = re.escape(f"{measured.value:.4g}")
             return self.text(re.sub(rf"(?<![\w.]){count}(?![\w.])", SMALL, finding.reason, count=1))
         return self.text(finding.reason)
+
+
+_ROWS, _PARTS = str(Metric.SELECTION_RATE), (str(Metric.TPR), str(Metric.FPR))
+
+
+def _beside(measurements: tuple[Measurement, ...]) -> frozenset[tuple[str, str]]:
+    """The figures whose cases give away those of a small group, by name and group.
+
+    Groups add up to everybody, groups of two attributes to those of one, and the cases of the true
+    and the false positive rate, positives and negatives, to those of the selection rate: all rows.
+    """
+    single = {str(m) for m in Metric if not m.compares_groups}
+    held = [m for m in measurements if m.name in single]
+    cells = {(m.name, m.slice): m.n for m in held}
+    sums = []
+    for name in dict.fromkeys(m.name for m in held):
+        mine = [m for m in held if m.name == name]
+        for total in mine:
+            for of in dict.fromkeys(m.of for m in mine if m.of):
+                parts = frozenset((name, m.slice) for m in mine if m.of == of and _in(m, total))
+                sums.append(Sum((name, total.slice), parts - {(name, total.slice)}))
+    for where in dict.fromkeys(m.slice for m in held):
+        sums.append(Sum((_ROWS, where), frozenset((part, where) for part in _PARTS)))
+        for known in (_ROWS, *_PARTS):  # other figures rest on the very same cases
+            others = sorted(single - {known})
+            sums += [Sum((known, where), frozenset({(n, where)})) for n in others]
+    return frozenset(c for c in hidden_cells(cells, sums) if not is_small(cells[c]))
+
+
+def _in(measured: Measurement, total: Measurement) -> bool:
+    """Whether a figure's group is a part of another's: of everybody, or of one attribute's."""
+    if total.slice == "overall":
+        return True
+    return "*" in measured.of and (
+        measured.slice.startswith(f"{total.slice}*") or measured.slice.endswith(f"*{total.slice}")
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from components.checks.measurement import Status
 from components.contract.stages import Stage
 from components.release.card_key_metrics import key_metrics
-from components.release.card_masking import shown_count, shown_interval, shown_number, shown_value
+from components.release.card_masking import shown_number, shown_value
 from components.release.card_parts import Block, Column, Kind, Section, Table
 from components.release.card_source import CardSource
 from components.release.card_words import MEANINGS
@@ -46,8 +46,8 @@ def _overall(source: CardSource, confidence: str) -> Table:
                 words,
                 meaning,
                 shown_value(found),
-                shown_interval(found),
-                shown_count(found.n),
+                source.masking.interval(found),
+                source.masking.count(found),
                 shown_value(theirs) if theirs else "no figure",
             )
         )

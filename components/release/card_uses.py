@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from components.checks.measurement import Status
 from components.contract.policy import Metric
 from components.contract.stages import Stage
-from components.release.card_masking import SMALL, is_small, shown_count
+from components.release.card_masking import SMALL, is_small
 from components.release.card_parts import Column, Field, Fields, Kind, Origin, Section, Table
 from components.release.card_source import CardSource
 from components.release.card_statements import known, stated
@@ -123,7 +123,11 @@ def _small_groups(source: CardSource) -> Table:
             continue
         wanted = least.get((m.of, m.name), 0)
         if is_small(m.n) or m.n == 0 or m.n < wanted:
-            key = (source.masking.group(m), shown_count(m.n), f"{wanted:,}" if wanted else "")
+            key = (
+                source.masking.group(m),
+                source.masking.count(m),
+                f"{wanted:,}" if wanted else "",
+            )
             found.setdefault(key, []).append(metric_title(Metric(m.name)))
     return Table(
         "Small groups",
