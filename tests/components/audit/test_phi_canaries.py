@@ -227,3 +227,16 @@ def test_the_command_finds_what_is_put_beside_and_never_tells_it(
     )  # fmt: skip
     told = runner.invoke(app, ["audit", "access", "--home", str(canaries.home)]).output
     assert told.count("audit phi") == 3
+
+
+def test_bad_input_is_refused_and_nothing_is_written(canaries: Canaries, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    for arguments, says in (
+        (["--home", str(tmp_path / "none")], "is no directory"),
+        (["--home", str(tmp_path)], "holds no rows"),
+        (["--home", str(canaries.home), str(tmp_path / "none")], "is not there"),
+    ):
+        done = CliRunner().invoke(app, ["audit", "phi", *arguments])
+        assert says in str(done.exception)
+        assert getattr(done.exception, "exit_code", None) == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["runs"]
