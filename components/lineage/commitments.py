@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import hmac
 import secrets
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 KEY_BYTES = 32
 COMMITMENT_BYTES = 32
 _ROWS_AT_ONCE = 65_536
+_NONCE = b"assay-row-nonce-v1\x00"
 _NULL, _INTEGER, _FLOAT, _TEXT, _BOOLEAN = b"\x00", b"\x01", b"\x02", b"\x03", b"\x04"
 
 
@@ -60,7 +60,7 @@ def nonce(key: bytes, row: bytes) -> bytes:
 
     It depends on the row alone, so a row keeps its commitment when files are cut differently.
     """
-    return hmac.digest(key, b"assay-row-nonce-v1\x00" + row, "sha256")
+    return hmac.digest(key, _NONCE + row, "sha256")
 
 
 def commitment(row_nonce: bytes, row: bytes) -> bytes:
@@ -74,13 +74,15 @@ def commit_rows(key: bytes, rows: Iterable[bytes]) -> Iterator[bytes]:
     The second and every later row of the same bytes draws a nonce of its own, from its place among
     its copies: rows that look alike are still different cases, each with a decision of its own.
     """
-    copies: Counter[bytes] = Counter()
+    copies: dict[bytes, int] = {}
+    keyed = hmac.new(key, _NONCE, "sha256")  # the key's own part of the work, done once
     for row in rows:
-        first = commitment(nonce(key, row), row)
-        place = copies[first]
-        copies[first] += 1
-        again = nonce(key, row + place.to_bytes(8, "big"))
-        yield commitment(again, row) if place else first
+        drawn = keyed.copy()
+        drawn.update(row)
+        first = commitment(drawn.digest(), row)
+        place = copies.get(first, 0)
+        copies[first] = place + 1
+        yield commitment(nonce(key, row + place.to_bytes(8, "big")), row) if place else first
 
 
 def artifact_nonce(key: bytes, purpose: str) -> str:

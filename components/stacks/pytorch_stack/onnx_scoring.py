@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+import pyarrow as pa
 
 from components.contract.errors import EvidenceError
 from components.stacks.pytorch_stack.onnx_export import FEATURES, OUTPUT
@@ -61,11 +62,13 @@ class OnnxScorer:
 def feeds(raw: RawSplit) -> dict[str, npt.NDArray]:
     """Raw columns as ONNX inputs of shape (n,): NaN for a null number, empty for null text."""
     numbers = {name: values.numpy() for name, values in raw.numbers.items()}
-    texts = {
-        name: np.array(values.fill_null("").to_pylist(), dtype=object)
-        for name, values in raw.texts.items()
-    }
-    return numbers | texts
+    return numbers | {name: _texts(values) for name, values in raw.texts.items()}
+
+
+def _texts(values: pa.Array) -> npt.NDArray[np.object_]:
+    """Python strings, which ONNX Runtime wants; each distinct one is made once."""
+    coded = values.fill_null("").dictionary_encode()
+    return np.array(coded.dictionary.to_pylist(), dtype=object)[coded.indices.to_numpy()]
 
 
 def _slices(rows: int) -> Iterator[slice]:
