@@ -1,0 +1,149 @@
+"""`assay score` with a release of the plain stack: which release may decide, and on which batch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from typer.testing import CliRunner
+
+from components.contract.contract_loader import load_contract
+from components.contract.errors import EvidenceError, InputError
+from components.datasets.sources import open_source
+from components.decisions.decision_log import decision_logs
+from components.stacks import batch_scoring
+from components.stacks.batch_scoring import find_release, open_release
+from pipelines.cli import app
+from tests.plain_stack import CONTRACT, PlainStack, start
+
+FIRST, SECOND = "rand_hie/pytorch@1", "rand_hie/pytorch@2"
+
+
+class ByVisits:
+    """A score of one column, for a home whose stack has no serving model of its own."""
+
+    def score(self, columns: pa.Table) -> np.ndarray:
+        return np.clip(columns["mdvis"].to_numpy() / 50 + 0.04, 0, 1)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two releases, of which the second one stands."""
+    made = tmp_path_factory.mktemp("home")
+    for _ in range(2):
+        process = start(made, "mitigated", stack="pytorch")
+        assert PlainStack(process).run() == "released"
+    return made
+
+
+@pytest.fixture(autouse=True)
+def by_visits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_scoring, "load_scorer", lambda deciding: ByVisits())
+
+
+def _batch(path: Path, change: str = "", where: str = "TRUE") -> Path:
+    """Rows of the example without their label, as CSV, changed by SQL."""
+    contract = load_contract(CONTRACT)
+    source = open_source(contract)
+    names = ", ".join(f'"{c.name}"' for c in contract.columns if c is not contract.label)
+    with duckdb.connect() as database:
+        database.execute(
+            f"COPY (SELECT * {change} FROM (SELECT {names} FROM ({source.sql}))"  # noqa: S608
+            f" WHERE {where}) TO '{path}' (HEADER)"
+        )
+    return path
+
+
+def _score(home: Path, data: Path, release: str = "rand_hie/pytorch") -> tuple[int, dict]:
+    done = CliRunner().invoke(
+        app, ["score", release, "--data", str(data), "--home", str(home), "--json"]
+    )
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, json.loads(done.stdout)
+
+
+def test_a_batch_without_labels_is_decided_once(home: Path, tmp_path: Path) -> None:
+    batch = _batch(tmp_path / "batch.csv")
+    code, told = _score(home, batch)
+    assert (code, told["route"], told["rows"]) == (0, "decide", 14278)
+    assert told["check"]["status"] == "PASS"
+    assert sum(told["outcomes"].values()) == 14278
+    assert all(told["outcomes"][o] for o in ("selected", "not_selected"))
+    assert _score(home, batch)[1] == told  # the same log, not a second one
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ("REPLACE ((income::DOUBLE * 3 + 1)::VARCHAR AS income)", "drift:income"),
+        ("REPLACE ('7' AS tookphys)", "domain:tookphys"),
+    ],
+)
+def test_a_batch_that_breaks_a_rule_is_refused_on_record(
+    home: Path, tmp_path: Path, change: str, rule: str
+) -> None:
+    code, told = _score(home, _batch(tmp_path / "bad.csv", change))
+    assert (code, told["route"], told["rows"]) == (1, "refuse", 0)
+    assert rule in {f["rule"] for f in told["check"]["findings"]}
+    (log,) = [x for x in decision_logs(home) if x.log_id == told["log"]]
+    assert (log.closed, log.segments) == (True, [])
+
+
+def test_too_few_rows_to_judge_drift_are_refused(home: Path, tmp_path: Path) -> None:
+    code, told = _score(home, _batch(tmp_path / "few.csv", where="zper::INTEGER % 97 = 5"))
+    unjudged = {f["rule"] for f in told["check"]["findings"] if f["status"] == "INCONCLUSIVE"}
+    assert (code, told["rows"], "drift:income" in unjudged) == (1, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("EXCLUDE (mdvis)", "it lacks mdvis"),
+        ("EXCLUDE (zper)", "it lacks zper"),
+        (", 1 AS copay", "it has copay"),
+        ("RENAME (num AS persons)", "it lacks num and has persons"),
+    ],
+)
+def test_columns_of_another_contract_are_named(
+    home: Path, tmp_path: Path, change: str, named: str
+) -> None:
+    before = len(decision_logs(home))
+    with pytest.raises(InputError, match=named):
+        _score(home, _batch(tmp_path / "other.csv", change))
+    assert len(decision_logs(home)) == before
+
+
+def test_a_file_without_a_header_line_is_not_quoted(home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bare.csv"
+    path.write_text("canary,1\nother,2\n")
+    with pytest.raises(InputError, match="lacks") as refused:
+        _score(home, path)
+    assert "canary" not in str(refused.value)
+
+
+def test_only_the_release_that_stands_decides(home: Path, tmp_path: Path) -> None:
+    stands = find_release(home, "rand_hie/pytorch")
+    assert stands.number == 2
+    assert find_release(home, SECOND) == find_release(home, stands.run) == stands
+    with pytest.raises(InputError, match="release 1 was superseded .* release 2, which stands"):
+        find_release(home, FIRST)
+    for unknown in ("rand_hie/pytorch@3", "rand_hie/tfx", "nothing", "../x", stands.run[:-1]):
+        with pytest.raises(InputError, match="no such release"):
+            find_release(home, unknown)
+
+
+def test_a_profile_that_was_changed_is_no_baseline(home: Path) -> None:
+    release = find_release(home, SECOND)
+    path = home / "runs" / release.run / "artifacts" / "profile-everything.json"
+    kept = path.read_bytes()
+    try:
+        path.write_bytes(kept.replace(b'"bins": 10', b'"bins": 11', 1) + b" ")
+        with pytest.raises(EvidenceError, match="is not what it recorded"):
+            open_release(home, release)
+    finally:
+        path.write_bytes(kept)
