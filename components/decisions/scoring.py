@@ -31,7 +31,7 @@ from components.decisions.log import NOT_SELECTED, SELECTED
 from components.decisions.reasons import Floats, attribute, reasons_for
 from components.decisions.row_names import RowNames
 from components.decisions.scorer import Scorer
-from components.lineage.commitments import artifact_nonce, entity_tag
+from components.lineage.commitments import artifact_nonce, entity_tags
 from components.lineage.digests import sha256_file
 
 Watch = Callable[[int], None]
@@ -167,19 +167,20 @@ def _decide(
     inputs = rows.select(list(rules.inputs))
     scores = scorer.score(inputs)
     outcome = np.where(scores >= rules.threshold, SELECTED, NOT_SELECTED).astype(object)
-    reasons: list[list[str]] = [[] for _ in range(rows.num_rows)]
+    reasons: dict[int, list[str]] = {}
     if rules.review:
         outcome[:] = REVIEW
     elif rules.policy.adverse is not None:
         _explain(first, inputs, scores, scorer, rules, outcome, reasons)
+    now = pa.scalar(datetime.now(UTC), SCHEMA.field("decided_at").type)
     decisions = {
         "row": np.arange(first, first + rows.num_rows),
         "assay_row": names,
         "assay_entity": _entity_tags(rows[rules.contract.entity.name], key),
         "score": scores,
         "outcome": outcome,
-        "reasons": reasons,
-        "decided_at": [datetime.now(UTC)] * rows.num_rows,
+        "reasons": _lists(reasons, rows.num_rows),
+        "decided_at": pa.repeat(now, rows.num_rows),
     }
     table = pa.table(decisions, schema=SCHEMA)
     for column in rules.contract.protected:
@@ -194,7 +195,7 @@ def _explain(
     scorer: Scorer,
     rules: Rules,
     outcome: npt.NDArray[np.object_],
-    reasons: list[list[str]],
+    reasons: dict[int, list[str]],
 ) -> None:
     """Fill in reasons of the adverse rows; without a specific one, a person decides."""
     adverse = str(rules.policy.adverse)
@@ -210,13 +211,25 @@ def _explain(
     )
     told = reasons_for(found, rules.policy.reasons, adverse, rules.policy.reasons_at_most)
     for place, sentences in zip(places, told, strict=True):
-        reasons[place] = sentences
+        reasons[int(place)] = sentences
         if not sentences:
             outcome[place] = REVIEW
+
+
+def _lists(reasons: dict[int, list[str]], rows: int) -> pa.Array:
+    """A list for each row, most of them empty: a million Python lists would take a second."""
+    lengths = np.zeros(rows + 1, np.int32)
+    for place, sentences in reasons.items():
+        lengths[place + 1] = len(sentences)
+    told = [sentence for place in sorted(reasons) for sentence in reasons[place]]
+    offsets = pa.array(np.cumsum(lengths, dtype=np.int32))
+    return pa.ListArray.from_arrays(offsets, pa.array(told, pa.string()))
 
 
 def _entity_tags(entities: pa.ChunkedArray, key: bytes) -> pa.Array:
     """Each row's keyed name of its person: made once for each person."""
     coded = entities.combine_chunks().dictionary_encode()
-    tags = [entity_tag(key, str(e)) for e in coded.dictionary.to_pylist()]
-    return pa.array(tags, pa.binary(16)).take(coded.indices)
+    tags = b"".join(entity_tags(key, map(str, coded.dictionary.to_pylist())))
+    kind = pa.binary(16)
+    named = pa.Array.from_buffers(kind, len(coded.dictionary), [None, pa.py_buffer(tags)])
+    return named.take(coded.indices)
