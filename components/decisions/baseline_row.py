@@ -14,8 +14,9 @@ from components.profile.profile import ColumnProfile, Profile
 def baseline_row(profile: Profile, columns: list[Column], schema: pa.Schema) -> pa.Table:
     """One row of the given columns.
 
-    A number is the median of the column, within its bin by straight line; a category its most
-    frequent value, the first in order of those that are alike. A column of which the profile
+    A number is the lower end of the bin that holds the column's median: edges are values of the
+    data, and of a flag or a count anything in between is no value. A category is its most frequent
+    value, the first in order of those that are alike. A column of which the profile
     holds neither, and one that is mostly null, is null.
 
     Args:
@@ -35,11 +36,11 @@ def _typical(found: ColumnProfile, column: Column) -> Any:
         return None
     if found.counts:
         return _parsed(min(found.counts, key=lambda v: (-found.counts[v], v)), column)  # type: ignore[index]
-    if not found.bins or found.minimum is None or found.maximum is None:
+    if not found.bins or found.minimum is None:
         return None
-    ends = np.array([found.minimum, *found.edges, found.maximum])
-    below = np.concatenate([[0], np.cumsum(found.bins)])
-    median = float(np.interp(below[-1] / 2, below, np.clip(ends, found.minimum, found.maximum)))
+    starts = [found.minimum, *(max(edge, found.minimum) for edge in found.edges)]
+    below = np.cumsum(found.bins)
+    median = float(starts[int(np.searchsorted(below, below[-1] / 2))])
     return round(median) if column.logical_type is LogicalType.INTEGER else median
 
 

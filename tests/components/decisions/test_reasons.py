@@ -140,12 +140,13 @@ def test_the_baseline_row_is_of_medians_and_modes() -> None:
         return Column("c", Role.FEATURE, kind, categorical)
 
     number = ColumnProfile(11, 1, 0.0, 8.0, None, 9, (2.0, 4.0), (2, 4, 4))
+    flag = ColumnProfile(14278, 0, 0.0, 1.0, None, 9, (0.0, 1.0), (0, 13000, 1278))
     category = ColumnProfile(9, 0, None, None, {"b": 4, "a": 4, "c": 1}, 9)
     code = ColumnProfile(9, 0, None, None, {"10": 5, "9": 4}, 9)
     rare = ColumnProfile(9, 5, 0.0, 8.0, None, 9, (2.0,), (2, 2))
     cases = {
-        "median": (number, column(LogicalType.NUMBER), pa.float64(), 3.5),
-        "whole": (number, column(LogicalType.INTEGER), pa.int64(), 4),
+        "median": (number, column(LogicalType.NUMBER), pa.float64(), 2.0),
+        "whole": (flag, column(LogicalType.INTEGER), pa.int64(), 0),
         "mode": (category, column(LogicalType.STRING, categorical=True), pa.string(), "a"),
         "code": (code, column(LogicalType.INTEGER, categorical=True), pa.int64(), 10),
         "null": (rare, column(LogicalType.NUMBER), pa.float64(), None),
