@@ -25,6 +25,7 @@ from pipelines.impact_cli import impact
 from pipelines.json_output import print_json
 from pipelines.keys_cli import keys_app
 from pipelines.lineage_cli import lineage_app
+from pipelines.monitor_cli import cms_metrics
 from pipelines.options import HomeOption, JsonOption
 from pipelines.release_cli import recompute, release, releases
 from pipelines.reperform_cli import reperform
@@ -54,6 +55,7 @@ app.command()(release)
 app.command()(reads_evidence(releases))
 app.command()(reads_evidence(recompute))
 app.command()(reads_evidence(reperform))
+app.command("cms-metrics")(cms_metrics)
 app.command()(impact)
 app.command()(reads_evidence(score))
 app.command()(trace)
