@@ -25,7 +25,7 @@ from pipelines.impact_cli import impact
 from pipelines.json_output import print_json
 from pipelines.keys_cli import keys_app
 from pipelines.lineage_cli import lineage_app
-from pipelines.monitor_cli import cms_metrics
+from pipelines.monitor_cli import cms_metrics, monitor
 from pipelines.options import HomeOption, JsonOption
 from pipelines.release_cli import recompute, release, releases
 from pipelines.reperform_cli import reperform
@@ -56,6 +56,7 @@ app.command()(reads_evidence(releases))
 app.command()(reads_evidence(recompute))
 app.command()(reads_evidence(reperform))
 app.command("cms-metrics")(cms_metrics)
+app.command()(monitor)
 app.command()(impact)
 app.command()(reads_evidence(score))
 app.command()(trace)
