@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from components.checks.drift import jensen_shannon
 from components.checks.fairness import Proportion, compare
 from components.checks.measurement import Finding, Measurement, Status, Verdict, conclude, within
-from components.checks.suppression import told_count
+from components.checks.suppression import is_small, told_count
 from components.contract.errors import EvidenceError, InputError
 from components.contract.monitoring_policy import MonitoringPolicy, load_monitoring
 from components.contract.policy import Metric, Slice
@@ -88,7 +88,6 @@ def monitor(
         reason = f"{told_count(found.rows)} decisions, at least {limits.min_n} required"
         return Verdict(Status.INCONCLUSIVE, reason)
     drift = jensen_shannon(_binned(_evaluation_scores(run), bins), found.bins)
-    review = found.outcomes[REVIEW]
     return conclude(
         [
             within(
@@ -96,14 +95,20 @@ def monitor(
                 Measurement("jensen_shannon of scores", drift, found.rows, unit="bit"),
                 at_most=limits.score_drift_at_most,
             ),
-            within(
-                "monitoring:review_share",
-                Measurement("review share", review / found.rows, found.rows),
-                at_most=limits.review_share_at_most,
-            ),
+            _review_share(found.outcomes[REVIEW], found.rows, limits.review_share_at_most),
             *selection_gaps(run, found, limits),
         ]
     )
+
+
+def _review_share(review: int, rows: int, at_most: float) -> Finding:
+    """The share of decisions by people; where they are 1 to 10, only whether the limit holds."""
+    rule = "monitoring:review_share"
+    judged = within(rule, Measurement("review share", review / rows, rows), at_most=at_most)
+    if not is_small(review):
+        return judged
+    reason = f"review share of {told_count(review)} decisions, at most {at_most:g} required"
+    return Finding(rule, judged.status, reason)
 
 
 def count(logs: Iterable[DecisionLog], release: Release, bins: int) -> Counted:

@@ -9,7 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.audit.monitoring import Counted, monitor, monitor_release, selection_gaps
+from components.audit.monitoring import (
+    Counted,
+    _review_share,
+    monitor,
+    monitor_release,
+    selection_gaps,
+)
 from components.checks.measurement import Status
 from components.contract.errors import EvidenceError, InputError
 from components.contract.monitoring_policy import MonitoringPolicy
@@ -95,6 +101,14 @@ def test_the_largest_gap_of_selection_rates_is_held_against_its_limit(
     assert {f.status for f in selection_gaps(run, found, replace(LIMITS, min_n=31))} == {
         Status.INCONCLUSIVE
     }
+
+
+def test_a_share_of_few_people_is_judged_and_not_told() -> None:
+    few = _review_share(5, 40, 0.1)
+    assert (few.status, few.measurement) == (Status.FAIL, None)
+    assert "under 11" in few.reason
+    assert "0.125" not in few.reason
+    assert _review_share(12, 40, 0.5).measurement is not None
 
 
 def test_the_policy_of_the_run_has_the_limits(process: ReleaseProcess) -> None:
