@@ -1,7 +1,8 @@
 """Where a run's outputs lie, class by class: what is looked for, and what a purge takes away.
 
 A file is of the class of the output that names it. What no record names, as a tool's drafts of the
-rows, is taken for rows as well: it goes where the run's predictions go.
+rows, is taken for rows as well: it goes where the run's predictions go. Native stores are left
+alone: two runs may share a model there, and one of them may be in force or held.
 """
 
 from __future__ import annotations
@@ -15,9 +16,6 @@ from components.audit.evidence_runs import RunFacts
 from components.audit.retention_policy import RecordClass, RetentionPolicy
 from components.contract.errors import EvidenceError
 from components.lineage.digests import sha256_file, sha256_tree
-from components.lineage.evidence_keys import HomeKeys
-from components.lineage.receipts import RECEIPT, parse_receipt, read_entries
-from components.lineage.regular_file import read_regular
 
 _ROWS = RecordClass.PREDICTIONS
 _BOOKKEEPING = ".system"
@@ -60,10 +58,9 @@ class RunFiles:
         """Files and folders that a purge of this class takes away."""
         mine = [p for k, paths in self._named.values() if k is kind for p in paths]
         if kind is not _ROWS:
-            return list(dict.fromkeys([*mine, *self._in_stores(kind)]))
+            return list(dict.fromkeys(mine))
         others = {p for k, paths in self._named.values() if k is not kind for p in paths}
-        loose = self._loose(others)
-        return list(dict.fromkeys([*mine, *loose, *self._in_stores(kind)]))
+        return list(dict.fromkeys([*mine, *self._loose(others)]))
 
     def _owners(self, policy: RetentionPolicy) -> dict[str, RecordClass | None]:
         """The class of each file name; the one that stands first in the policy where two share."""
@@ -102,28 +99,6 @@ class RunFiles:
             for path in paths:
                 if not path.is_dir() and not others & {path, *path.parents}:
                     yield path
-
-    def _in_stores(self, kind: RecordClass) -> Iterator[Path]:
-        """Copies in folders of the home's ``stores``, as of a registry, by name and content."""
-        names = {place.rpartition("/")[2] for place in self.parts[kind]}
-        digests = set(self.parts[kind].values())
-        for folder in self._stored_folders():
-            for path in sorted(folder.rglob("*")):
-                if path.name in names and path.is_file() and digest_of(path) in digests:
-                    yield path
-
-    def _stored_folders(self) -> Iterator[Path]:
-        """Folders of ``stores`` that the native store named when the run was over, as signed."""
-        if not (self.directory / RECEIPT).is_file():
-            return
-        raw = read_regular(self.directory / RECEIPT)
-        trusted = HomeKeys(self.home).trusted()
-        receipt = parse_receipt(raw, self.run.run, self.run.head, trusted)
-        held = read_entries(self.directory, receipt)
-        for name in sorted({v.rpartition("/stores/")[2] for v in held.values() if "/stores/" in v}):
-            folder = self.home / "stores" / name
-            if folder.resolve().is_relative_to((self.home / "stores").resolve()):
-                yield folder
 
 
 def digest_of(path: Path) -> str:
