@@ -171,17 +171,20 @@ def hash_entries(
 # ---- JSON that can be written in one way only (RFC 8785), and DSSE envelopes around it
 
 
+quote = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def canonical(value: Any) -> str:
     """RFC 8785, without fractions: nothing that is signed holds one."""
     if value is None or isinstance(value, bool | str):
-        return json.dumps(value, ensure_ascii=False)
+        return quote(value)
     if isinstance(value, int) and abs(value) < 2**53:
         return str(value)
     if isinstance(value, list):
         return f"[{','.join(map(canonical, value))}]"
     if isinstance(value, dict):
         keys = sorted(value, key=lambda k: k.encode("utf-16-be"))
-        return f"{{{','.join(canonical(k) + ':' + canonical(value[k]) for k in keys)}}}"
+        return f"{{{','.join([quote(k) + ':' + canonical(value[k]) for k in keys])}}}"
     raise ValueError("a number that is not whole, or too large")
 
 
@@ -265,7 +268,8 @@ def signer_of(keyid: str, signature: bytes, message: bytes, keys: Keys, entry: s
 
 def text(most: int, pattern: str = "", least: int = 0) -> Shape:
     """Text of a length and a form."""
-    return lambda v: isinstance(v, str) and least <= len(v) <= most and re.search(pattern, v)
+    form = re.compile(pattern)
+    return lambda v: isinstance(v, str) and least <= len(v) <= most and form.search(v)
 
 
 def whole(least: int, most: int = 2**53) -> Shape:
@@ -372,14 +376,14 @@ def require(value: Any, shape: Any, entry: str, field: str = "it") -> None:
         if not isinstance(value, dict):
             raise Tampered(entry, f"{field} is no object")
         if "*" in shape:
-            shape = dict.fromkeys(value, shape["*"])
-        must = {k for k in shape if not k.endswith("?")}
-        may = {k.rstrip("?") for k in shape}
-        if not must <= set(value) <= may:
+            for key, item in value.items():
+                require(item, shape["*"], entry, key)
+            return
+        there = {k: k.rstrip("?") for k in shape if k.rstrip("?") in value}
+        if len(there) != len(value) or not all(k in there or k[-1] == "?" for k in shape):
             raise Tampered(entry, f"{field} has not the fields that it should have")
-        for key, inside in shape.items():
-            if key.rstrip("?") in value:
-                require(value[key.rstrip("?")], inside, entry, key.rstrip("?"))
+        for key, name in there.items():
+            require(value[name], shape[key], entry, name)
     elif not shape(value):
         raise Tampered(entry, f"{field} is not what it should be")
 
@@ -897,6 +901,17 @@ def _verify(
     if problems:
         return
     checks.append(f"manifest: signed by {', '.join(signers)}; {len(listed)} entries are as it says")
+    check_content(said, kept, digests, keys, checks)
+
+
+def check_content(
+    said: Record,
+    kept: Mapping[str, bytes],
+    digests: Mapping[str, str],
+    keys: Keys,
+    checks: list[str],
+) -> None:
+    """Everything behind the manifest, once each entry is known to be the one that it lists."""
     own, origin, runs = read_runs(said, kept, keys, checks)
     body, origin_id = own["close"]["body"], said["continues"] or said["run"]
     history = read_history(said, kept, keys)
