@@ -1,16 +1,19 @@
-"""No byte of a bundle is malleable: every one is flipped, and every flip is found.
+"""No byte of a bundle is malleable: every bit is flipped, and every flip is found.
 
 ``ASSAY_FLIPS_PER_BYTE`` says how many bits of each byte of the bundle are flipped, 1 to 8; which
-ones is drawn by chance from ``ASSAY_SEED``.
+ones, where it is not all, is drawn by chance from ``ASSAY_SEED``.
 """
 
 from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
+from components.audit import verify, verify_bundle
 from components.audit.bundle_format import MANIFEST
 from components.audit.bundle_zip import read_entries
 from components.contract.stages import Stage
@@ -21,10 +24,12 @@ from tests.small_bundle import (
     closing_body,
     judged,
     judged_by_second,
+    raw_key,
     seal,
+    sources,
 )
 
-BITS = int(os.environ.get("ASSAY_FLIPS_PER_BYTE", "4"))
+BITS = int(os.environ.get("ASSAY_FLIPS_PER_BYTE", "8"))
 SEED = int(os.environ.get("ASSAY_SEED", "20261124"))
 PARTS = 4
 
@@ -39,11 +44,29 @@ def interrupted() -> Draft:
 
 
 SMALL = seal(interrupted())
+SOUND = sources(interrupted())[MANIFEST]
+KEYS = {"home": raw_key("home")}
 ENTRIES = [e for e in read_entries(memoryview(SMALL)) if e.name != MANIFEST]
 
 
+@pytest.fixture
+def manifest_read_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Most flips leave the manifest as it was: the very same bytes are read and checked once."""
+    for module, name in ((verify, "parse_manifest"), (verify_bundle, "read_manifest")):
+        read = getattr(module, name)
+        sound = cache(lambda read=read: read(SOUND, KEYS))
+
+        def once(raw: bytes, keys: dict[str, bytes], read=read, sound=sound) -> object:  # type: ignore[no-untyped-def]
+            return sound() if raw == SOUND and keys == KEYS else read(raw, keys)
+
+        monkeypatch.setattr(module, name, once)
+    yield
+
+
+@pytest.mark.usefixtures("manifest_read_once")
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_flipped_byte_is_found_by_both_verifiers(part: int) -> None:
+def test_every_flipped_bit_is_found_by_both_verifiers(part: int) -> None:
+    assert judged(SMALL) == judged_by_second(SMALL) == (0, "")
     chance = random.Random(SEED + part)
     for place in range(part, len(SMALL), PARTS):
         for bit in chance.sample(range(8), BITS):
