@@ -23,7 +23,7 @@ def impact(
 ) -> None:
     """Say which datasets, runs, models, releases and decisions depend on one of these.
 
-    Exit 0 also where nothing does.
+    Exit 0 also where nothing does, 1 where a dataset that runs read is missing: then nobody knows.
     """
     from components.audit.access_log import record_access
     from components.audit.impact import Target
@@ -44,15 +44,20 @@ def impact(
     counts = ", ".join(f"{len(found[k])} {k}" for k in ("datasets", "runs", "releases"))
     decisions = sum(d["decisions"] for d in found["decisions"])
     result = f"{counts}, {decisions} decisions"
+    if found["missing"]:
+        result += f"; {len(found['missing'])} datasets are missing, so there may be more"
     record_access(home, "impact", [target.kind], result)
     if as_json:
         print_json(found)
     else:
         _print(found)
         typer.echo(f"{target.kind}: {result}")
+    raise typer.Exit(1 if found["missing"] else 0)
 
 
 def _print(found: dict[str, Any]) -> None:
+    for version in found["missing"]:
+        typer.echo(f"dataset {version} is missing: nobody can say whether it depends on this")
     for held in found["datasets"]:
         rows = ", ".join(f"{n} rows of {split}" for split, n in held["rows"].items())
         typer.echo(f"dataset {held['dataset']} {held['version']}: {rows}")

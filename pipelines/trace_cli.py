@@ -29,11 +29,18 @@ def trace(
     from components.audit.trace import trace as follow
     from components.audit.trace_page import to_html
     from components.audit.trace_tree import drawn, tree_of
+    from components.contract.errors import InputError
     from components.lineage.durable import writable_directory, write_atomically
     from pipelines.evidence_commands import require_home
     from pipelines.json_output import print_json
 
     require_home(home)
+    if html is not None and html.resolve().is_relative_to(home.resolve()):
+        raise InputError(
+            "lies in the home, where it could take the place of a record",
+            where=str(html),
+            expected="a file elsewhere (`--html FILE`)",
+        )
     found = follow(home, decision)
     result = f"{len(found.differences)} links differ" if found.differences else "every link holds"
     record_access(home, "trace", [decision], result)

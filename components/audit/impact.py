@@ -53,9 +53,11 @@ def impact(home: Path, target: Target) -> dict[str, Any]:
             source file by its name.
 
     Returns:
-        ``datasets`` with rows by split; ``runs`` that read one of them, with ``trained`` where the
-        target is among the training rows; ``releases`` of those runs; ``decisions`` by log and
-        outcome, of a person: those about them; else those of a model that depends on the target.
+        ``missing``: dataset versions that runs read and the home no longer has, about which nobody
+        can say anything; ``datasets`` with rows by split; ``runs`` that read one of them, with
+        ``trained`` where the target is among the training rows; ``releases`` of those runs;
+        ``decisions`` by log and outcome, of a person: those about them; else those of a model that
+        depends on the target.
 
     Raises:
         InputError: there is no row key, and a person is asked about.
@@ -71,8 +73,11 @@ def impact(home: Path, target: Target) -> dict[str, Any]:
     }
     releases = [r for r in _releases(home) if r.run in {t.run for t in touched}]
     learned = {(r.dataset, r.stack, r.number) for r in releases if r.run in trained}
+    present = {d.name for d in (home / "datasets").glob("*/*") if d.is_dir()}
+    named = {r.inputs["datasetVersion"] for r in runs}
     return {
         "target": target.kind,
+        "missing": sorted(v for v in named if v[:16] not in present),
         "datasets": datasets,
         "runs": [_run(r, trained=r.run in trained) for r in touched],
         "releases": [_release(r, learned=r.run in trained) for r in releases],
@@ -210,7 +215,7 @@ def _about(log: DecisionLog, tag: bytes) -> dict[str, Any]:
 def _hits(log: DecisionLog, tag: bytes) -> Iterator[pa.Table]:
     for segment in log.segments:
         try:
-            file = pq.ParquetFile(pa.BufferReader(log.read_segment(segment)))
+            file = log.open_segment(segment)
             people = file.read(columns=["assay_entity"])["assay_entity"]
         except (OSError, pa.ArrowException) as error:
             raise EvidenceError(f"{segment.file} of log {log.log_id} is no segment") from error

@@ -118,7 +118,7 @@ def count(logs: Iterable[DecisionLog], release: Release, bins: int) -> Counted:
         if log.header.get("releaseDigest") != release.digest:
             raise EvidenceError(f"decision log {log.log_id} is of another release")
         for segment in log.segments:
-            _add(found, pq.read_table(pa.BufferReader(log.read_segment(segment))), bins)
+            _add(found, log.open_segment(segment).read(), bins)
     return found
 
 

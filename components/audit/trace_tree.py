@@ -91,7 +91,7 @@ def _training(held: dict[str, Any]) -> Iterator[Branch]:
         return
     yield Branch(f"{held['rows']} rows, Merkle root {held['root']}")
     yield Branch(f"read from {', '.join(held['sources'])}; spans {', '.join(held['spans'])}")
-    yield Branch(f"this case {_proved(held['case'])}")
+    yield Branch(f"this case {_proved(held['case'])}", tuple(_about(held["case"])))
     person = held["person"]
     if "missing" in person:
         yield Branch(person["missing"])
@@ -100,6 +100,14 @@ def _training(held: dict[str, Any]) -> Iterator[Branch]:
         f"this person has {person['rows']} of the training rows",
         tuple(Branch(f"row {p['commitment']} {_proved(p)}") for p in person["proofs"]),
     )
+
+
+def _about(proof: dict[str, Any]) -> Iterator[Branch]:
+    if proof["kind"] == "absence":
+        yield Branch(
+            "as it was scored: a case without its label has another commitment than the same case "
+            "with it, so see the person's rows"
+        )
 
 
 def _proved(proof: dict[str, Any]) -> str:

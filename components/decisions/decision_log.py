@@ -27,6 +27,7 @@ from components.contract.errors import EvidenceError, InputError
 from components.decisions.log import NOT_SELECTED, SELECTED
 from components.lineage.durable import writable_directory, write_atomically
 from components.lineage.evidence_keys import EvidenceKeys, HomeKeys
+from components.lineage.regular_file import read_regular
 from components.lineage.signed_log import LogEntry, SignedLog
 
 PREDICATE_TYPE = "urn:assay:decisions:v1"
@@ -126,7 +127,7 @@ class DecisionLog:
             InputError: the home has none of that id.
         """
         directory = home / "decisions" / log_id
-        if not _LOG_ID.fullmatch(log_id) or not (directory / "log").is_dir():
+        if not _LOG_ID.fullmatch(log_id) or not _has_begun(directory / "log"):
             raise InputError(
                 "is no decision log of this home",
                 where=log_id[:120],
@@ -261,12 +262,25 @@ class DecisionLog:
         """
         path = self.directory / segment.file
         try:
-            content = path.read_bytes()
+            content = read_regular(path)
         except OSError as error:
             raise EvidenceError(f"{segment.file} of log {self.log_id} is missing") from error
         if hashlib.sha256(content).hexdigest() != segment.sha256:
             raise EvidenceError(f"{segment.file} of log {self.log_id} was changed")
         return content
+
+    def open_segment(self, segment: Segment) -> pq.ParquetFile:
+        """A segment to read columns of, from the bytes that were checked.
+
+        Raises:
+            EvidenceError: the file is missing, or is not the one that was written.
+        """
+        content = self.read_segment(segment)
+        try:
+            # Buffering ahead leaves threads behind that abort the process when it ends.
+            return pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
+        except pa.ArrowException as error:
+            raise EvidenceError(f"{segment.file} of log {self.log_id} is no segment") from error
 
     def decision(self, row: int) -> dict[str, Any] | None:
         """The decision about a row of the batch; None where the log has none.
@@ -279,7 +293,7 @@ class DecisionLog:
                 break
         else:
             return None
-        file = pq.ParquetFile(pa.BufferReader(self.read_segment(segment)))
+        file = self.open_segment(segment)
         group, place = divmod(row - segment.first, _GROUP_ROWS)
         found: list[dict[str, Any]] = file.read_row_group(group).slice(place, 1).to_pylist()
         if not found or found[0]["row"] != row:
@@ -292,8 +306,13 @@ def decision_logs(home: Path) -> list[DecisionLog]:
     return [
         DecisionLog.open(home, p.parent.name)
         for p in sorted((home / "decisions").glob("*/log"))
-        if p.is_dir()
+        if _has_begun(p)
     ]
+
+
+def _has_begun(log: Path) -> bool:
+    """Whether a signed entry is there: who was killed before the first one began no log."""
+    return any(log.glob("[0-9]*.json"))
 
 
 def _segment_name(number: int) -> str:

@@ -19,14 +19,20 @@ from datetime import UTC, datetime
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from components.contract.contract import Contract
-from components.contract.errors import InputError
+from components.contract.errors import EvidenceError, InputError
 from components.contract.policy import DecisionPolicy
 from components.datasets.sources import RowSource
 from components.datasets.typed_rows import open_rows
-from components.decisions.decision_log import OUTCOMES, REVIEW, SCHEMA, SEGMENT_ROWS, DecisionLog
+from components.decisions.decision_log import (
+    OUTCOMES,
+    REVIEW,
+    SCHEMA,
+    SEGMENT_ROWS,
+    DecisionLog,
+    Segment,
+)
 from components.decisions.log import NOT_SELECTED, SELECTED
 from components.decisions.reasons import Floats, attribute, reasons_for
 from components.decisions.row_names import RowNames
@@ -85,10 +91,14 @@ def score_batch(
 
     Raises:
         InputError: the files are not those that the log was begun for.
+        EvidenceError: what was decided before is not about the rows that the files hold now.
     """
     done = log.rows
     watch(done)
+    logged = {segment.first: segment for segment in log.segments}
     for first, rows, names in _named(rules.contract, source, key):
+        if first in logged:
+            _require_same_rows(log, logged[first], names)
         fresh = rows.slice(max(0, done - first))
         if fresh.num_rows:
             names = names.slice(rows.num_rows - fresh.num_rows)
@@ -104,6 +114,16 @@ def score_batch(
     log.close()
 
 
+def _require_same_rows(log: DecisionLog, segment: Segment, names: pa.Array) -> None:
+    """What was decided before is about the rows that the batch has there."""
+    held = log.open_segment(segment).read(columns=["assay_row"])["assay_row"].to_pylist()
+    if held != names.to_pylist():
+        raise EvidenceError(
+            f"{segment.file} of log {log.log_id} is not about the rows of this batch: "
+            "it was changed while it was scored, or the row key was"
+        )
+
+
 def outcomes(log: DecisionLog) -> dict[str, int]:
     """Number of decisions of each outcome.
 
@@ -112,8 +132,8 @@ def outcomes(log: DecisionLog) -> dict[str, int]:
     """
     counted: Counter[str] = Counter()
     for segment in log.segments:
-        content = pa.BufferReader(log.read_segment(segment))
-        for cell in pq.read_table(content, columns=["outcome"])["outcome"].value_counts():
+        found = log.open_segment(segment).read(columns=["outcome"])["outcome"]
+        for cell in found.value_counts():
             counted[cell["values"].as_py()] += cell["counts"].as_py()
     return {outcome: counted[outcome] for outcome in OUTCOMES}
 

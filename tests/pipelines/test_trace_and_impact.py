@@ -62,13 +62,14 @@ def test_a_log_about_another_model_is_a_closed_verdict(process) -> None:
         ("trace", "a-log.0000000050"),
         ("trace", "no-log.0000000001"),
         ("trace", "a-log"),
+        ("trace", "a-log.0000000001", "--html", "HOME/decisions/a-log/log/00000001.json"),
         ("impact",),
         ("impact", "--span", "1", "--file", "a.csv"),
     ],
 )
 def test_bad_input_is_told_in_one_line(process, arguments: tuple[str, ...]) -> None:
     before = len(read_access(Path(process.spec.home)))
-    done = _assay(process, *arguments)
+    done = _assay(process, *(a.replace("HOME", process.spec.home) for a in arguments))
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
     assert len(read_access(Path(process.spec.home))) == before

@@ -102,3 +102,11 @@ def test_a_changed_segment_is_named(process, tmp_path: Path) -> None:
     (home / "decisions" / "a-log" / "segment-000001.parquet").write_bytes(b"x")
     with pytest.raises(EvidenceError, match="was changed"):
         impact(home, Target(member="1"))
+
+
+def test_a_dataset_that_is_gone_is_named_and_not_passed_over(process, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(_home(process), home)
+    shutil.rmtree(home / "datasets" / process.contract.name / process.dataset.version[:16])
+    assert impact(home, Target(span="2001"))["missing"] == [process.dataset.version]
+    assert impact(_home(process), Target(span="2001"))["missing"] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -123,3 +124,18 @@ def test_what_is_no_name_of_a_decision_is_bad_input(name: str) -> None:
 def test_a_log_that_is_not_there_is_bad_input(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError):
         DecisionLog.open(tmp_path, name)
+
+
+def test_who_was_killed_before_the_first_entry_began_no_log(tmp_path: Path) -> None:
+    (tmp_path / "decisions" / "a-log" / "log").mkdir(parents=True)
+    assert decision_logs(tmp_path) == []
+    with pytest.raises(InputError):
+        DecisionLog.open(tmp_path, "a-log")
+
+
+@pytest.mark.parametrize("name", ["segment-000001.parquet", "log/00000002.json"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(log: DecisionLog, name: str) -> None:
+    (log.directory / name).unlink()
+    os.mkfifo(log.directory / name)
+    with pytest.raises(EvidenceError):
+        DecisionLog.open(log.directory.parent.parent, "a-log").decision(3)
