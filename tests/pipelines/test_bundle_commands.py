@@ -22,6 +22,7 @@ from components.release.run_evidence import read_evidence
 from components.release.waiver_requests import Asked, request_waiver
 from components.stacks.run_spec import RunSpec
 from pipelines.cli import app
+from pipelines.evidence_commands import BrokenEvidenceError
 from tests import seeded
 from tests.plain_stack import PlainStack, start
 from tests.recorded_store import recorded_store, sign_receipts
@@ -262,5 +263,5 @@ def test_a_bundle_that_cannot_be_put_on_record_is_not_handed_out(
     shutil.copytree(home, other, ignore=shutil.ignore_patterns("access"))
     (other / "access").write_text("")
     done = RUNNER.invoke(app, ["bundle", run_of(other), "-o", str(path), "--home", str(other)])
-    assert isinstance(done.exception, InputError)
+    assert isinstance(done.exception, BrokenEvidenceError)
     assert not path.exists()

@@ -98,7 +98,7 @@ def test_the_answers_go_into_files(home: Path, tmp_path: Path) -> None:
 
 
 def test_an_access_that_cannot_be_recorded_shows_nothing(home: Path, tmp_path: Path) -> None:
-    (home / "access").write_text("")
+    (home / "keys" / "evidence.key").unlink()
     with pytest.raises(InputError):
         ask("--home", home, "-o", tmp_path / "out")
     assert not (tmp_path / "out").exists()
