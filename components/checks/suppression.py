@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 FEWEST_SHOWN = 11
 """Cells of fewer people stay out of reports (the cell size policy of the United States' Centers
@@ -78,6 +79,8 @@ def resolved(
 
     Found by solving the sums as linear equations, and again by narrowing each cell's range.
     """
+    import numpy as np
+
     order = list(dict.fromkeys(hidden))
     place = {c: i for i, c in enumerate(order)}
     rows, rests = [], []
@@ -99,6 +102,8 @@ def resolved(
 
 def _determined(equations: np.ndarray) -> set[int]:
     """Unknowns that have one value in every solution: no vector of the null space moves them."""
+    import numpy as np
+
     _, sizes, vectors = np.linalg.svd(equations)
     rank = int((sizes > _EPSILON).sum())
     moved = np.abs(vectors[rank:]).max(axis=0, initial=0.0)
@@ -113,7 +118,7 @@ def _narrowed(rows: list[np.ndarray], rests: list[int], counts: list[int]) -> se
     while changed:
         changed = False
         for row, rest in zip(rows, rests, strict=True):
-            signs = {int(i): row[i] for i in np.flatnonzero(row)}
+            signs = {int(i): row[i] for i in row.nonzero()[0]}
             for i, sign in signs.items():
                 others = [sorted((s * low[j], s * high[j])) for j, s in signs.items() if j != i]
                 ends = [sign * (rest - sum(o[side] for o in others)) for side in (0, 1)]
