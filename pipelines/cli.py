@@ -219,6 +219,18 @@ def _break_down(
     os._exit(AssayError.exit_code)
 
 
+def _leave(code: int | None) -> None:
+    """End the process; where a serving model was loaded, without waiting for its threads.
+
+    Those that it leaves behind can abort a process while it ends, and what was decided is on disk.
+    """
+    if {"tensorflow", "onnxruntime"} & sys.modules.keys():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code or _OPEN)
+    sys.exit(code)
+
+
 def main() -> None:
     """Entry point. One line and exit 2 for bad input, one line and exit 3 for a malfunction."""
     sys.excepthook = _break_down
@@ -230,7 +242,7 @@ def main() -> None:
         code = typer.main.get_command(app)(standalone_mode=False)
         if code == _INTERRUPTED:  # typer has turned Ctrl-C into this code
             print(_INTERRUPTED_LINE, file=sys.stderr)
-        sys.exit(code)
+        _leave(code)
     except TyperException as error:
         print(f"assay: {error} (see `assay --help`)", file=sys.stderr)
         sys.exit(_USAGE)

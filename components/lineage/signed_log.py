@@ -18,7 +18,6 @@ from components.lineage.digests import sha256_json
 from components.lineage.dsse import STATEMENT_TYPE, sign, verify
 from components.lineage.durable import locked_directory, writable_directory, write_once
 from components.lineage.evidence_keys import EvidenceKeys
-from components.lineage.regular_file import read_regular
 
 GENESIS = "0" * 64
 _NAME = re.compile(r"[0-9]{8}\.json")
@@ -104,7 +103,7 @@ class SignedLog:
         """Entry, digest, and the digest that it says is the one before."""
         name = self._path(number).name
         try:
-            statement = verify(read_regular(self._path(number)), trusted).statement
+            statement = verify(self._path(number).read_bytes(), trusted).statement
         except OSError as error:
             raise EvidenceError(f"{name} cannot be read ({error.strerror})") from error
         except EvidenceError as error:
