@@ -101,9 +101,12 @@ class SignedLog:
 
     def _read(self, number: int, trusted: Mapping[str, bytes]) -> tuple[dict[str, Any], str, str]:
         """Entry, digest, and the digest that it says is the one before."""
-        name = self._path(number).name
+        path = self._path(number)
+        name = path.name
+        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+            raise EvidenceError(f"{name} is no file")
         try:
-            statement = verify(self._path(number).read_bytes(), trusted).statement
+            statement = verify(path.read_bytes(), trusted).statement
         except OSError as error:
             raise EvidenceError(f"{name} cannot be read ({error.strerror})") from error
         except EvidenceError as error:

@@ -133,8 +133,8 @@ def test_who_was_killed_before_the_first_entry_began_no_log(tmp_path: Path) -> N
         DecisionLog.open(tmp_path, "a-log")
 
 
-def test_a_pipe_in_the_place_of_a_segment_is_not_waited_for(log: DecisionLog) -> None:
-    name = "segment-000001.parquet"
+@pytest.mark.parametrize("name", ["segment-000001.parquet", "log/00000002.json"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(log: DecisionLog, name: str) -> None:
     (log.directory / name).unlink()
     os.mkfifo(log.directory / name)
     with pytest.raises(EvidenceError):
