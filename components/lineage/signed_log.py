@@ -103,8 +103,8 @@ class SignedLog:
         """Entry, digest, and the digest that it says is the one before."""
         path = self._path(number)
         name = path.name
-        if path.exists() and not path.is_file():  # a pipe would be waited for without end
-            raise EvidenceError(f"{name} is no file")
+        if path.is_fifo():  # it would be waited for without end
+            raise EvidenceError(f"{name} is a pipe")
         try:
             statement = verify(path.read_bytes(), trusted).statement
         except OSError as error:
