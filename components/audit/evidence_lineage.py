@@ -124,7 +124,8 @@ class EvidenceLineage:
     def _add_row_counts(self, graph: GraphBuilder, found: Mapping[str, RunFacts]) -> int:
         """How many rows a dataset version has, by the manifest whose digest is its name.
 
-        What is no such manifest is not believed: the number is then not known.
+        What is no such manifest is not believed. Where there is none, as in a home that a bundle
+        was brought into, it is what the referee counted at the data gate and the home signed.
         """
         versions = {(r.inputs["dataset"], r.inputs["datasetVersion"]) for r in found.values()}
         read = 0
@@ -135,6 +136,9 @@ class EvidenceLineage:
                 if hashlib.sha256(raw).hexdigest() == version:
                     rows = parse_canonical(raw, path.name)["rows"]
                     graph.node(NodeKind.DATASET, version, rows=str(rows))
+        for run in found.values():
+            if run.rows is not None:
+                graph.node(NodeKind.DATASET, run.inputs["datasetVersion"], rows=str(run.rows))
         return read
 
 

@@ -11,6 +11,7 @@ from os import sched_getaffinity
 from pathlib import Path
 from typing import Any
 
+from components.contract.clauses import ClauseKind
 from components.contract.errors import EvidenceError
 from components.contract.stages import Stage
 from components.lineage.evidence import CLOSING_STAGE, EvidenceRecord, read_chain
@@ -19,6 +20,8 @@ from components.release.run_evidence import findings_by_rule
 
 Keys = Mapping[str, bytes]
 
+_ALL_ROWS = f"{ClauseKind.ROW_COUNT}:least"
+"""The referee's rule whose figure is the number of all rows of the data."""
 
 _FEW = 64
 """So many runs are read sooner than other processes start."""
@@ -52,7 +55,8 @@ class StageFacts:
 class RunFacts:
     """A run as its chain tells it. ``outcome`` is ``unfinished`` where no record closes it.
 
-    ``head`` is the digest of the last record. ``files`` counts what was read.
+    ``head`` is the digest of the last record. ``rows`` are all rows of the data as the referee
+    counted them at the data gate, None where it did not. ``files`` counts what was read.
     """
 
     run: str
@@ -65,6 +69,7 @@ class RunFacts:
     head: str
     inputs: Mapping[str, str]
     stages: tuple[StageFacts, ...]
+    rows: int | None
     files: int
 
     def stage(self, stage: str) -> StageFacts | None:
@@ -148,8 +153,16 @@ def _facts(run: str, records: list[EvidenceRecord], files: int) -> RunFacts:
         head=last.digest,
         inputs=first["inputs"],
         stages=tuple(_stage(r) for r in records if r.stage != CLOSING_STAGE),
+        rows=_rows(records),
         files=files,
     )
+
+
+def _rows(records: Sequence[EvidenceRecord]) -> int | None:
+    gate = next((r.body for r in records if r.stage == Stage.DATA_GATE), None)
+    judged = gate["referee"]["findings"] if gate and gate["referee"] else []
+    found = next((f["measurement"] for f in judged if f["rule"] == _ALL_ROWS), None)
+    return int(found["n"]) if found else None
 
 
 def _stage(record: EvidenceRecord) -> StageFacts:

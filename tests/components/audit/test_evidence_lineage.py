@@ -9,9 +9,11 @@ import pytest
 
 from components.audit import evidence_runs
 from components.audit.evidence_lineage import EvidenceLineage
+from components.audit.evidence_runs import read_runs
 from components.audit.paths import ATTRIBUTES, FIGURE, FINDING
 from components.contract.errors import EvidenceError, InputError
 from components.lineage.evidence import chain_of
+from components.lineage.evidence_keys import HomeKeys
 from components.lineage.graph import Edge, EdgeKind, LineageGraph, Node, NodeKind
 from components.lineage.keys import new_key
 from components.release.records import read_releases, write_release
@@ -170,13 +172,28 @@ def test_a_run_that_goes_on_is_unfinished_and_one_without_a_record_is_none(
     assert len(again.of_kind(NodeKind.RUN)) == 5
 
 
-def test_rows_are_told_by_the_manifest_that_the_records_name_and_no_other(
-    home: Path, graph: LineageGraph
+def rows_said(home: Path) -> set[str | None]:
+    """The number of rows of each dataset version, None where it is not known."""
+    data = EvidenceLineage(home, "tfx").read().graph.of_kind(NodeKind.DATASET)
+    return {d.attributes.get("rows") for d in data}
+
+
+def test_rows_are_told_by_the_manifest_that_the_records_name_or_by_the_data_gate(
+    home: Path, graph: LineageGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    counted = {str(r.rows) for r in read_runs(_directories(home), HomeKeys(home).trusted())}
+    assert counted == {"6000", "None"}  # a run that goes on from another has no data gate
+    monkeypatch.setattr(evidence_runs, "_ALL_ROWS", "no rule of any record")
+    assert rows_said(home) == {"6000"}
     for manifest in (home / "datasets").glob("*/*/manifest.json"):
         manifest.write_bytes(manifest.read_bytes().replace(b"6000", b"9000"))
-    for data in EvidenceLineage(home, "tfx").read().graph.of_kind(NodeKind.DATASET):
-        assert "rows" not in data.attributes
+    assert rows_said(home) == {None}
+    monkeypatch.undo()
+    assert rows_said(home) == {"6000"}
+
+
+def _directories(home: Path) -> list[Path]:
+    return sorted((home / "runs").iterdir())
 
 
 # What is not as it was written.
