@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.contract.contract import NO_SPAN, Contract
-from components.contract.errors import EvidenceError, InputError
-from components.contract.policy import DataGatePolicy, Policy, Splits
+from components.contract.errors import InputError
+from components.contract.policy import Policy, Splits
+from components.datasets.dataset import ROW_COLUMN, SCHEMA_VERSION, SPLITS, Dataset
 from components.datasets.sources import RowSource, open_source, reading, require_columns
 from components.datasets.typed_rows import read_typed
 from components.lineage.commitments import commit_rows, encode_rows
-from components.lineage.digests import canonical_json, parse_canonical, sha256_file
+from components.lineage.digests import canonical_json, sha256_file
 from components.lineage.durable import (
     sync_directory,
     sync_file,
@@ -35,87 +35,18 @@ from components.lineage.durable import (
 from components.lineage.merkle import root
 from components.profile.sql import connect
 
-SCHEMA_VERSION = "assay-manifest/v1"
-ROW_COLUMN = "assay_row"
+__all__ = [
+    "ROW_COLUMN",
+    "SCHEMA_VERSION",
+    "SPLITS",
+    "Dataset",
+    "ingest",
+    "rows_root",
+    "split_of",
+]
+
 _SPLIT_COLUMN = "assay_split"
-SPLITS = ("train", "validation", "evaluation")
 _BUCKETS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """A canonical dataset version on disk.
-
-    ``version`` is the SHA-256 of ``manifest.json``, in hex; it covers every other digest.
-    """
-
-    directory: Path
-    manifest: dict[str, Any]
-    version: str
-
-    def files(
-        self, *, split: str | None = None, spans: tuple[str, ...] | None = None
-    ) -> list[Path]:
-        """Parquet files of a split, of some spans, or of both; in the manifest's order."""
-        return [
-            self.directory / part["file"]
-            for name, whole in self.manifest["splits"].items()
-            for span, part in whole["spans"].items()
-            if split in (None, name) and (spans is None or span in spans)
-        ]
-
-    def sides(self, gate: DataGatePolicy) -> tuple[list[Path], list[Path]]:
-        """Files of the baseline and of the current rows, as the policy tells them apart.
-
-        Where it declares a first release there is no baseline, and every row is current.
-        """
-        if gate.first_release is not None:
-            return [], self.files()
-        return self.files(spans=gate.baseline_spans), self.files(spans=gate.current_spans)
-
-    def rows(self, split: str) -> int:
-        """Number of rows in a split."""
-        return int(self.manifest["splits"][split]["rows"])
-
-    def root(self, split: str) -> str:
-        """Merkle root, in hex, over a split's row commitments in rising order."""
-        return str(self.manifest["splits"][split]["root"])
-
-    @property
-    def spans(self) -> tuple[str, ...]:
-        """Every span that has rows, in rising order."""
-        return tuple(sorted({s for w in self.manifest["splits"].values() for s in w["spans"]}))
-
-    @classmethod
-    def open(cls, directory: Path) -> Dataset:
-        """Open a dataset version and check every file against its digest.
-
-        Raises:
-            EvidenceError: names a file that is missing, was added, or is not what was written.
-        """
-        try:
-            raw = (directory / "manifest.json").read_bytes()
-        except OSError as error:
-            raise EvidenceError(f"{directory}: manifest.json is missing") from error
-        manifest = parse_canonical(raw, f"{directory / 'manifest.json'}")
-        if manifest.get("schemaVersion") != SCHEMA_VERSION:
-            raise EvidenceError(f"{directory}: not a manifest of format {SCHEMA_VERSION}")
-        dataset = cls(directory, manifest, hashlib.sha256(raw).hexdigest())
-        try:
-            known = {
-                p["file"]: p["sha256"]
-                for w in manifest["splits"].values()
-                for p in w["spans"].values()
-            }
-        except (KeyError, TypeError, AttributeError) as error:
-            raise EvidenceError(f"{directory}: manifest.json names no files") from error
-        present = {str(p.relative_to(directory)) for p in directory.rglob("*.parquet")}
-        if different := present ^ set(known):
-            raise EvidenceError(f"{directory}: {min(different)} is missing or was added")
-        for name, digest in known.items():
-            if sha256_file(directory / name) != digest:
-                raise EvidenceError(f"{directory / name} is not the file that was ingested")
-        return dataset
 
 
 def rows_root(commitments: list[bytes]) -> str:

@@ -35,30 +35,49 @@ def root(leaves: Sequence[bytes]) -> bytes:
         return EMPTY_ROOT
     level = [leaf_hash(leaf) for leaf in leaves]
     while len(level) > 1:
-        paired = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
-        if len(level) % 2:
-            paired.append(level[-1])
-        level = paired
+        level = _above(level)
     return level[0]
 
 
-def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
+def _above(level: list[bytes]) -> list[bytes]:
+    paired = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+    return [*paired, level[-1]] if len(level) % 2 else paired
+
+
+def levels(leaves: Sequence[bytes]) -> list[list[bytes]]:
+    """The nodes of a tree from the leaves' hashes up to the root; none of an empty one.
+
+    Whoever proves many leaves of one tree makes them once.
+    """
+    if not leaves:
+        return []
+    found = [[leaf_hash(leaf) for leaf in leaves]]
+    while len(found[-1]) > 1:
+        found.append(_above(found[-1]))
+    return found
+
+
+def inclusion_proof(
+    leaves: Sequence[bytes], index: int, tree: list[list[bytes]] | None = None
+) -> list[bytes]:
     """Audit path of RFC 6962, section 2.1.1, from the leaf upwards.
+
+    Args:
+        leaves: of the tree.
+        index: the leaf's, from 0.
+        tree: the leaves' ``levels``, where they are made already.
 
     Raises:
         IndexError: no leaf has that index.
     """
     if not 0 <= index < len(leaves):
         raise IndexError(index)
-    level, path = [leaf_hash(leaf) for leaf in leaves], []
-    while len(level) > 1:
+    path = []
+    for level in tree or levels(leaves):
         sibling = index ^ 1
         if sibling < len(level):
             path.append(level[sibling])
-        paired = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
-        if len(level) % 2:
-            paired.append(level[-1])
-        level, index = paired, index // 2
+        index //= 2
     return path
 
 
@@ -91,12 +110,15 @@ class Neighbour:
     path: tuple[bytes, ...]
 
 
-def absence_proof(leaves: Sequence[bytes], leaf: bytes) -> list[Neighbour]:
+def absence_proof(
+    leaves: Sequence[bytes], leaf: bytes, tree: list[list[bytes]] | None = None
+) -> list[Neighbour]:
     """The leaves between which one would stand that is not there; none in an empty tree.
 
     Args:
         leaves: in rising order, as the tree that is to be proved about has them.
         leaf: the one that is not among them.
+        tree: the leaves' ``levels``, where they are made already.
 
     Raises:
         ValueError: it is among them.
@@ -105,7 +127,7 @@ def absence_proof(leaves: Sequence[bytes], leaf: bytes) -> list[Neighbour]:
     if leaves[place : place + 1] == [leaf]:
         raise ValueError("the leaf is in the tree")
     around = [i for i in (place - 1, place) if 0 <= i < len(leaves)]
-    return [Neighbour(leaves[i], i, tuple(inclusion_proof(leaves, i))) for i in around]
+    return [Neighbour(leaves[i], i, tuple(inclusion_proof(leaves, i, tree))) for i in around]
 
 
 def verify_absence(

@@ -5,16 +5,30 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 from components.contract.errors import EvidenceError
 
 
 def read_regular(path: Path) -> bytes:
-    """A regular file's bytes; its type is that of the very file that is read.
+    """A regular file's bytes; see ``open_regular``.
 
     Raises:
         OSError: it cannot be read, or is a pipe, a socket or a device.
+    """
+    with open_regular(path) as file:
+        return file.read()
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[BufferedReader]:
+    """A regular file, open for reading; its type is that of the very file that is read.
+
+    Raises:
+        OSError: it cannot be opened, or is a pipe, a socket or a device.
     """
     # Opened without blocking: a pipe would be waited for before it could be refused.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -22,7 +36,7 @@ def read_regular(path: Path) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read()
+            yield file
     finally:
         os.close(descriptor)
 

@@ -4,8 +4,10 @@ import gzip
 import json
 import math
 import multiprocessing
+import os
 import random
 import shutil
+import socket
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -568,6 +570,38 @@ def test_a_dataset_that_was_changed_is_not_opened(dataset: Dataset) -> None:
     some.write_bytes(other.read_bytes())
     with pytest.raises(EvidenceError, match="is not the file that was ingested"):
         Dataset.open(dataset.directory)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "a link to a device"])
+@pytest.mark.parametrize("victim", ["manifest.json", "a data file"])
+def test_what_is_no_file_is_refused_and_not_waited_for(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, victim: str, kind: str
+) -> None:
+    path = dataset.directory / victim if "." in victim else dataset.files()[0]
+    path.unlink()
+    monkeypatch.chdir(path.parent)  # a socket's name may only have some hundred bytes
+    with socket.socket(socket.AF_UNIX) as server:
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "socket":
+            server.bind(path.name)
+        else:
+            path.symlink_to("/dev/zero")
+        with pytest.raises(EvidenceError, match=f"{path.name} cannot be read"):
+            Dataset.open(dataset.directory)
+        if path.suffix == ".parquet":
+            with pytest.raises(EvidenceError, match=f"{path.name} cannot be read"):
+                dataset.parquet(path)
+
+
+def test_columns_are_read_from_the_bytes_that_were_checked(dataset: Dataset) -> None:
+    some, other = dataset.files()[:2]
+    opened = Dataset.described(dataset.directory)
+    assert opened == dataset
+    assert opened.parquet(some).read().equals(pq.read_table(some))
+    some.write_bytes(other.read_bytes())
+    with pytest.raises(EvidenceError, match="is not the file that was ingested"):
+        opened.parquet(some)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from components.lineage.merkle import (
     Neighbour,
     absence_proof,
     inclusion_proof,
+    levels,
     leaf_hash,
     node_hash,
     root,
@@ -100,11 +101,12 @@ def test_the_empty_tree_has_a_root_of_its_own() -> None:
 @pytest.mark.parametrize("size", range(65))
 def test_every_leaf_of_every_size_is_proven_and_nothing_else(size: int) -> None:
     leaves = _leaves(size)
-    top = root(leaves)
+    top, tree = root(leaves), levels(leaves)
     if size:
         assert top == _recursive_root(leaves)
     for index, leaf in enumerate(leaves):
         path = inclusion_proof(leaves, index)
+        assert path == inclusion_proof(leaves, index, tree)
         assert verify_inclusion(leaf, index, size, path, top)
         assert not verify_inclusion(b"other", index, size, path, top)
         assert not verify_inclusion(leaf, index, size, path, bytes(32))
