@@ -22,8 +22,8 @@ _WORST_FIRST = (Status.FAIL, Status.INCONCLUSIVE, Status.PASS)
 
 
 @dataclass(frozen=True, slots=True)
-class RunEvidence:
-    """One run as its evidence tells it, every link checked.
+class RunRecords:
+    """One run's records, every link checked.
 
     ``own`` has its records by stage. Where it releases what another run trained, ``origin_id``
     names that run and ``origin`` has its records; else both are its own.
@@ -34,8 +34,6 @@ class RunEvidence:
     own: Records
     origin_id: str
     origin: Records
-    contract: Contract
-    policy: Policy
 
     @property
     def continues(self) -> str:
@@ -79,6 +77,14 @@ class RunEvidence:
         return self.own.get(stage) or self.origin.get(stage)
 
 
+@dataclass(frozen=True, slots=True)
+class RunEvidence(RunRecords):
+    """One run as its evidence tells it: its records, and the documents that bind it, loaded."""
+
+    contract: Contract
+    policy: Policy
+
+
 def findings_by_rule(body: Mapping[str, Any]) -> dict[str, str]:
     """Each rule's status in a record; the worse one where the native tools and the referee differ.
 
@@ -101,6 +107,24 @@ def read_evidence(directory: Path) -> RunEvidence:
         EvidenceError: a chain is broken, or the contract, the policy or the earlier run is not the
             one that the records are bound to.
     """
+    held = read_records(directory)
+    contract = load_contract(directory / "contract.yaml")
+    return RunEvidence(
+        directory=held.directory,
+        run_id=held.run_id,
+        own=held.own,
+        origin_id=held.origin_id,
+        origin=held.origin,
+        contract=contract,
+        policy=load_policy(directory / "policy.yaml", contract),
+    )
+
+
+def read_records(directory: Path) -> RunRecords:
+    """As ``read_evidence``, but contract and policy are known by their digests alone.
+
+    To load them takes longer than to read all of the records.
+    """
     own = _records(directory)
     if not own:
         raise InputError(
@@ -109,17 +133,8 @@ def read_evidence(directory: Path) -> RunEvidence:
     inputs = next(iter(own.values())).body["inputs"]
     for name in ("contract", "policy"):
         _require_bound(directory / f"{name}.yaml", inputs[name])
-    contract = load_contract(directory / "contract.yaml")
     origin_id, origin = _origin(directory, own)
-    return RunEvidence(
-        directory=directory,
-        run_id=directory.name,
-        own=own,
-        origin_id=origin_id,
-        origin=origin,
-        contract=contract,
-        policy=load_policy(directory / "policy.yaml", contract),
-    )
+    return RunRecords(directory, directory.name, own, origin_id, origin)
 
 
 def _records(directory: Path) -> Records:
