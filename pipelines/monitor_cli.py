@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipelines.evidence_commands import reads_evidence
 from pipelines.options import HomeOption, JsonOption
+
+if TYPE_CHECKING:
+    from components.audit.monitoring import Monitored
 
 _DEFAULT_HOME = Path(".assay")
 
@@ -55,26 +60,53 @@ def monitor(
     logs: Annotated[
         list[str] | None, typer.Argument(help="Decision logs; all of the standing release if none.")
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Labels that came later: Parquet or CSV of decision_id and label."),
+    ] = None,
     home: HomeOption = _DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge a release's decisions under its policy: drift of scores, gaps, and human review.
+    """Judge a release's decisions under its policy: drift, gaps, human review, later labels.
 
     Exit 1 unless every limit holds.
     """
     from components.audit.access_log import record_access
-    from components.audit.monitoring import monitor_release
+    from components.audit.monitoring import find_watched
+    from components.audit.monitoring import monitor as judge
     from pipelines.evidence_commands import require_home
     from pipelines.json_output import print_json
 
     require_home(home)
     dataset, _, stack = release.partition("/")
-    verdict = monitor_release(home, dataset, stack, logs or [])
-    record_access(home, "monitor", logs or [release], str(verdict.status))
+    watched = find_watched(home, dataset, stack, logs or [])
+    with _progress(watched.rows, quiet=as_json) as watch:
+        found = judge(watched, labels, None, watch)
+    record_access(home, "monitor", logs or [release], str(found.verdict.status))
     if as_json:
-        print_json({"verdict": verdict.to_json()})
+        print_json(found.to_json())
     else:
-        for found in verdict.findings:
-            typer.echo(f"{found.status:<12} {found.reason}")
-        typer.echo(f"{verdict.status}: {verdict.reason}")
-    raise typer.Exit(0 if verdict.is_open else 1)
+        _print_monitored(found)
+    raise typer.Exit(0 if found.verdict.is_open else 1)
+
+
+@contextmanager
+def _progress(rows: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """A bar of decisions that were read, on a terminal; nothing on a pipe."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True, highlight=False)
+    with Progress(console=console, disable=quiet or not console.is_terminal) as progress:
+        task = progress.add_task("reading decisions", total=rows)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def _print_monitored(found: Monitored) -> None:
+    from components.audit.differences import plain
+
+    for finding in found.verdict.findings:
+        typer.echo(f"{finding.status:<12} {plain(finding.reason)}")
+    for shown in found.figures:
+        typer.echo(f"{'':<12} {plain(shown.sentence())}")
+    typer.echo(f"{found.verdict.status}: {plain(found.verdict.reason)}")

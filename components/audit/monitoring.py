@@ -2,53 +2,67 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.audit.monitoring_cells import ALL, ANY, EVERY, REVIEWED, hidden
+from components.audit.monitoring_counts import Counted, Watch, binned, count
+from components.audit.monitoring_groups import gaps, group_rates
+from components.audit.monitoring_labels import label_findings
+from components.audit.monitoring_shown import Shown
 from components.checks.drift import jensen_shannon
-from components.checks.fairness import Proportion, compare
-from components.checks.measurement import Finding, Measurement, Status, Verdict, conclude, within
-from components.checks.suppression import is_small, told_count
+from components.checks.measurement import Finding, Measurement, Status, Verdict, conclude
+from components.checks.suppression import told_count
+from components.checks.tallies import Floats
 from components.contract.errors import EvidenceError, InputError
 from components.contract.monitoring_policy import MonitoringPolicy, load_monitoring
-from components.contract.policy import Metric, Slice
 from components.contract.stages import PREDICTIONS, Stage
 from components.decisions.decision_log import REVIEW, DecisionLog, decision_logs
-from components.decisions.log import SELECTED
+from components.decisions.later_labels import open_labels
 from components.lineage.digests import sha256_file
 from components.release.records import Release, histories, read_releases
 from components.release.run_evidence import RunEvidence, read_evidence
 
-_GROUP = "assay_group_"
-_NO_GROUP = "(missing)"
-_Counts = npt.NDArray[np.float64]
+
+@dataclass(frozen=True, slots=True)
+class Monitored:
+    """The verdict, and the figures that have no limit of their own: rates by group, first of all.
+
+    A figure that is not open is of fewer than 11 people, or would give such a count away.
+    """
+
+    verdict: Verdict
+    figures: tuple[Shown, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON of the verdict and the figures."""
+        return {
+            "verdict": self.verdict.to_json(),
+            "figures": [figure.to_json() for figure in self.figures],
+        }
 
 
-@dataclass
-class Counted:
-    """What some logs hold: scores by bin, outcomes, and outcomes by group of each column."""
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is monitored: a history's standing release, its run, its limits, and decision logs."""
 
-    bins: _Counts
-    outcomes: Counter[str] = field(default_factory=Counter)
-    groups: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
-    without_groups: bool = False
+    release: Release
+    run: RunEvidence
+    limits: MonitoringPolicy | None
+    logs: tuple[DecisionLog, ...]
 
     @property
     def rows(self) -> int:
-        """Number of decisions."""
-        return self.outcomes.total()
+        """Number of decisions in the logs."""
+        return sum(log.rows for log in self.logs)
 
 
-def monitor_release(home: Path, dataset: str, stack: str, names: Sequence[str]) -> Verdict:
-    """Judge decision logs of the standing release of a history; all of them if none is named.
+def find_watched(home: Path, dataset: str, stack: str, names: Sequence[str]) -> Watched:
+    """The standing release of a history with the logs of that name; all of its logs if none is.
 
     Raises:
         InputError: there is no such release, or no such log.
@@ -62,115 +76,90 @@ def monitor_release(home: Path, dataset: str, stack: str, names: Sequence[str]) 
     logs = [DecisionLog.open(home, n) for n in dict.fromkeys(names)] or [
         log for log in decision_logs(home) if log.header.get("releaseDigest") == release.digest
     ]
-    run = read_evidence(home / "runs" / release.run)
-    return monitor(run, release, logs, load_monitoring(run.policy.path))
-
-
-def monitor(
-    run: RunEvidence, release: Release, logs: Iterable[DecisionLog], limits: MonitoringPolicy | None
-) -> Verdict:
-    """Judge the decisions of a release.
-
-    Args:
-        run: evidence of the release's run.
-        release: the release that every log has to name.
-        logs: its decision logs.
-        limits: the policy's section; without one nothing is judged, and the verdict is closed.
-
-    Raises:
-        EvidenceError: a log is of another release, or a file is not the one that was recorded.
-    """
-    if limits is None:
-        return Verdict(Status.INCONCLUSIVE, "the policy has no limits for monitoring")
-    bins = run.policy.data_gate.bins
-    found = count(logs, release, bins)
-    if found.rows < limits.min_n:
-        reason = f"{told_count(found.rows)} decisions, at least {limits.min_n} required"
-        return Verdict(Status.INCONCLUSIVE, reason)
-    drift = jensen_shannon(_binned(_evaluation_scores(run), bins), found.bins)
-    return conclude(
-        [
-            within(
-                "monitoring:score_drift",
-                Measurement("jensen_shannon of scores", drift, found.rows, unit="bit"),
-                at_most=limits.score_drift_at_most,
-            ),
-            _review_share(found.outcomes[REVIEW], found.rows, limits.review_share_at_most),
-            *selection_gaps(run, found, limits),
-        ]
-    )
-
-
-def _review_share(review: int, rows: int, at_most: float) -> Finding:
-    """The share of decisions by people; where they are 1 to 10, only whether the limit holds."""
-    rule = "monitoring:review_share"
-    judged = within(rule, Measurement("review share", review / rows, rows), at_most=at_most)
-    if not is_small(review):
-        return judged
-    reason = f"review share of {told_count(review)} decisions, at most {at_most:g} required"
-    return Finding(rule, judged.status, reason)
-
-
-def count(logs: Iterable[DecisionLog], release: Release, bins: int) -> Counted:
-    """Add up logs, one segment at a time; scores in ``bins`` equal bins of [0, 1]."""
-    found = Counted(np.zeros(bins))
     for log in logs:
         if log.header.get("releaseDigest") != release.digest:
             raise EvidenceError(f"decision log {log.log_id} is of another release")
-        for segment in log.segments:
-            _add(found, log.open_segment(segment).read(), bins)
-    return found
+    run = read_evidence(home / "runs" / release.run)
+    return Watched(release, run, load_monitoring(run.policy.path), tuple(logs))
 
 
-def _add(found: Counted, table: pa.Table, bins: int) -> None:
-    found.bins += _binned(table["score"].to_numpy(), bins)
-    outcomes = table["outcome"].to_pylist()
-    found.outcomes.update(outcomes)
-    columns = [n for n in table.column_names if n.startswith(_GROUP)]
-    found.without_groups |= not columns
-    for name in columns:
-        labels = pc.fill_null(table[name].cast(pa.string()), _NO_GROUP).to_pylist()
-        held = found.groups.setdefault(name.removeprefix(_GROUP), Counter())
-        held.update(zip(labels, outcomes, strict=True))
+def monitor(
+    watched: Watched,
+    labels: Path | None = None,
+    inputs: Iterable[Finding] | None = None,
+    watch: Watch = lambda _rows: None,
+) -> Monitored:
+    """Judge the decisions of a release; without limits nothing is judged, and that is closed.
+
+    Args:
+        watched: the release and its logs.
+        labels: a file of labels that came later; see ``open_labels``.
+        inputs: what the drift of the inputs was found to be, if they were given.
+        watch: told the number of decisions that were read.
+
+    Raises:
+        InputError: the labels cannot be read, or are not of these decisions.
+        EvidenceError: a file is not the one that was recorded.
+    """
+    limits = watched.limits
+    if limits is None:
+        reason = "the policy has no limits for monitoring"
+        return Monitored(Verdict(Status.INCONCLUSIVE, reason))
+    policy = watched.run.policy
+    if labels is None:
+        found = count(watched.logs, policy, None, watch)
+    else:
+        with open_labels(labels, {log.log_id: log.rows for log in watched.logs}) as opened:
+            found = count(watched.logs, policy, opened, watch)
+    if found.rows < limits.min_n:
+        reason = f"{told_count(found.rows)} decisions, at least {limits.min_n} required"
+        return Monitored(Verdict(Status.INCONCLUSIVE, reason))
+    told = judged(watched.run, found, limits)
+    told += _inputs(limits, inputs)
+    findings = [item for item in told if isinstance(item, Finding)]
+    return Monitored(conclude(findings), tuple(i for i in told if isinstance(i, Shown)))
 
 
-def _binned(scores: _Counts, bins: int) -> _Counts:
-    return np.histogram(scores, bins=bins, range=(0.0, 1.0))[0].astype(np.float64)
+def judged(run: RunEvidence, found: Counted, limits: MonitoringPolicy) -> list[Finding | Shown]:
+    """Everything that is said of what was counted: findings, and figures that have no limit."""
+    secret = hidden(found, run.policy.decision.adverse)
+    confidence = run.policy.release_gate.confidence
+    columns = [c.name for c in run.contract.protected]
+    rows = (ALL, ANY, EVERY)
+    drift = jensen_shannon(binned(_evaluation_scores(run), len(found.bins)), found.bins)
+    scores = Measurement("jensen_shannon of scores", drift, found.rows, unit="bit")
+    share = Measurement("review share", found.outcomes[REVIEW] / found.rows, found.rows)
+    told: list[Finding | Shown] = [
+        Shown(scores, rows not in secret).judged(
+            "monitoring:score_drift", at_most=limits.score_drift_at_most
+        ),
+        Shown(share, secret.isdisjoint({rows, (ALL, ANY, REVIEWED)})).judged(
+            "monitoring:review_share", at_most=limits.review_share_at_most
+        ),
+    ]
+    told += gaps(found, secret, columns, limits, confidence)
+    told += label_findings(found, secret, limits, run.policy)
+    told += group_rates(found, secret, columns, confidence)
+    return told
 
 
-def _evaluation_scores(run: RunEvidence) -> _Counts:
+def _inputs(limits: MonitoringPolicy, inputs: Iterable[Finding] | None) -> Iterator[Finding]:
+    rule = "monitoring:input_drift"
+    if inputs is None:
+        if limits.input_drift is not None:
+            yield Finding(rule, Status.INCONCLUSIVE, "drift of inputs unknown: inputs not given")
+    elif limits.input_drift is None:
+        reason = "drift of inputs not judged: the policy has no limit for it"
+        yield Finding(rule, Status.INCONCLUSIVE, reason)
+    else:
+        yield from inputs
+
+
+def _evaluation_scores(run: RunEvidence) -> Floats:
     gate = run.stage(Stage.RELEASE_GATE)
     path = run.directory.parent / run.origin_id / "artifacts" / f"{PREDICTIONS}.parquet"
     recorded = gate.body["outputs"].get(PREDICTIONS) if gate else None
     if recorded is None or not path.is_file() or sha256_file(path) != recorded["sha256"]:
         raise EvidenceError(f"{path.name} of run {run.origin_id} is not what its gate recorded")
-    scores: _Counts = pq.read_table(path, columns=["score"])["score"].to_numpy()
+    scores: Floats = pq.read_table(path, columns=["score"])["score"].to_numpy()
     return scores
-
-
-def selection_gaps(run: RunEvidence, found: Counted, limits: MonitoringPolicy) -> Iterator[Finding]:
-    """The largest gap of selection rates of each protected column; people decide ``review``."""
-    confidence = run.policy.release_gate.confidence
-    for column in (c.name for c in run.contract.protected):
-        rule = f"monitoring:selection_gap:{column}"
-        held = found.groups.get(column)
-        if held is None or found.without_groups:
-            reason = f"selection gap of {column} unknown: a log does not hold the groups"
-            yield Finding(rule, Status.INCONCLUSIVE, reason)
-            continue
-        groups = {}
-        for label in sorted({g for g, _ in held}):
-            decided = {o: n for (g, o), n in held.items() if g == label and o != REVIEW}
-            groups[label] = Proportion(decided.get(SELECTED, 0), sum(decided.values()))
-        fewest = min(g.cases for g in groups.values())
-        if fewest < limits.min_n:
-            reason = (
-                f"selection gap of {column} unknown: {told_count(fewest)} decisions in the "
-                f"smallest group, at least {limits.min_n} required"
-            )
-            yield Finding(rule, Status.INCONCLUSIVE, reason)
-            continue
-        gap = compare(
-            Metric.SELECTION_RATE_DIFFERENCE, list(groups.values()), Slice((column,)), confidence
-        )
-        yield within(rule, gap, at_most=limits.selection_gap_at_most)

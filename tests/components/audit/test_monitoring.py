@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -9,114 +10,280 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.audit.monitoring import (
-    Counted,
-    _review_share,
-    monitor,
-    monitor_release,
-    selection_gaps,
-)
-from components.checks.measurement import Status
+from components.audit import monitoring_counts
+from components.audit.monitoring import Monitored, Watched, find_watched, judged, monitor
+from components.audit.monitoring_counts import Counted, count
+from components.audit.monitoring_shown import Shown
+from components.checks.measurement import Finding, Status
 from components.contract.errors import EvidenceError, InputError
-from components.contract.monitoring_policy import MonitoringPolicy
-from components.decisions.decision_log import DecisionLog
-from components.release.records import read_releases
-from components.release.run_evidence import read_evidence
+from components.contract.stages import Stage
+from components.decisions import decision_log
+from components.decisions.later_labels import open_labels
 from components.stacks.process import ReleaseProcess
-from tests import seeded
+from tests import monitored
 from tests.decided import decide, rows_of
-from tests.plain_stack import PlainStack, start
+from tests.monitored import Cases, cases
 
-LIMITS = MonitoringPolicy(11, 0.99, 0.5, 0.1)
+GOOD = "good"
 
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> ReleaseProcess:
-    """A released run with a log."""
-    folder = tmp_path_factory.mktemp("home")
-    contract, policy = seeded.write_documents(
-        folder / "documents",
-        lambda d: d.update(
-            monitoring={
-                "min_n": 11,
-                "score_drift_at_most": 0.99,
-                "selection_gap_at_most": 0.5,
-                "review_share_at_most": 0.1,
-            }
-        ),
-    )
-    data = seeded.write_rows(folder / "a.csv")
-    made = start(folder, "plain", policy=policy, contract=contract, data=data)
-    assert PlainStack(made).run() == "released"
-    decide(made, "a-log", rows_of(made, "evaluation"))
+    """A released run with an honest log."""
+    made = monitored.released(tmp_path_factory.mktemp("home"))
+    cases(made).write(GOOD)
     return made
 
 
-def judged(process: ReleaseProcess, limits: MonitoringPolicy | None) -> dict[str, Status]:
-    """Status of each rule; of the whole where nothing was judged."""
-    home = Path(process.spec.home)
-    release = read_releases(home, process.contract.name, process.spec.stack)[-1]
-    run = read_evidence(home / "runs" / release.run)
-    verdict = monitor(run, release, [DecisionLog.open(home, "a-log")], limits)
-    return {f.rule: f.status for f in verdict.findings} or {"all": verdict.status}
+@pytest.fixture
+def case(process: ReleaseProcess) -> Cases:
+    """Fresh decisions to change."""
+    return cases(process)
 
 
-def test_limits_open_and_close(process: ReleaseProcess) -> None:
-    held = judged(process, LIMITS)
-    assert held["monitoring:score_drift"] is Status.PASS
-    assert held["monitoring:review_share"] is Status.PASS
-    strict = judged(process, replace(LIMITS, score_drift_at_most=0.001))
-    assert strict["monitoring:score_drift"] is Status.FAIL
+def watched(process: ReleaseProcess, *logs: str) -> Watched:
+    """The release with those logs."""
+    return find_watched(Path(process.spec.home), "insurer", "pytorch", logs or [GOOD])
 
 
-def test_logs_without_groups_and_policies_without_limits_are_inconclusive(
-    process: ReleaseProcess,
+def statuses(found: Monitored) -> dict[str, Status]:
+    """Status of each rule, without its prefix."""
+    return {f.rule.removeprefix("monitoring:"): f.status for f in found.verdict.findings}
+
+
+def by_rule(found: Monitored) -> dict[str, Finding]:
+    """Findings by rule, without its prefix."""
+    return {f.rule.removeprefix("monitoring:"): f for f in found.verdict.findings}
+
+
+def test_honest_decisions_keep_every_limit(
+    process: ReleaseProcess, case: Cases, tmp_path: Path
 ) -> None:
-    gaps = {s for r, s in judged(process, LIMITS).items() if ":selection_gap:" in r}
-    assert gaps == {Status.INCONCLUSIVE}
-    assert judged(process, None) == {"all": Status.INCONCLUSIVE}
-    assert judged(process, replace(LIMITS, min_n=51)) == {"all": Status.INCONCLUSIVE}
-
-
-@pytest.mark.parametrize(("selected", "status"), [((20, 18), Status.PASS), ((25, 2), Status.FAIL)])
-def test_the_largest_gap_of_selection_rates_is_held_against_its_limit(
-    process: ReleaseProcess, selected: tuple[int, int], status: Status
-) -> None:
-    run = read_evidence(Path(process.spec.home) / "runs" / process.spec.run_id)
-    found = Counted(np.zeros(10))
-    for column in run.contract.protected:
-        found.groups[column.name] = Counter(
-            {
-                ("a", "selected"): selected[0],
-                ("a", "not_selected"): 30 - selected[0],
-                ("a", "review"): 500,
-                ("b", "selected"): selected[1],
-                ("b", "not_selected"): 30 - selected[1],
-            }
-        )
-    told = list(selection_gaps(run, found, LIMITS))
-    assert {f.status for f in told} == {status}
-    assert told[0].measurement is not None
-    assert told[0].measurement.value == pytest.approx((selected[0] - selected[1]) / 30)
-    assert {f.status for f in selection_gaps(run, found, replace(LIMITS, min_n=31))} == {
-        Status.INCONCLUSIVE
+    labels = case.label_file(tmp_path / "l.parquet", GOOD)
+    found = monitor(watched(process), labels, [])
+    assert set(statuses(found).values()) == {Status.PASS}
+    assert found.verdict.is_open
+    assert set(statuses(found)) == {
+        "score_drift",
+        "review_share",
+        "labelled_share",
+        "auc",
+        "calibration_bias",
+        "overturned_share",
+        *(f"{g}:{c}" for g in ("selection_gap", "tpr_gap", "fpr_gap") for c in ("sex", "age")),
     }
 
 
-def test_a_share_of_few_people_is_judged_and_not_told() -> None:
-    few = _review_share(5, 40, 0.1)
-    assert (few.status, few.measurement) == (Status.FAIL, None)
-    assert "under 11" in few.reason
-    assert "0.125" not in few.reason
-    assert _review_share(12, 40, 0.5).measurement is not None
+def test_figures_are_those_that_the_release_gate_measured_of_the_same_rows(
+    process: ReleaseProcess, case: Cases, tmp_path: Path
+) -> None:
+    found = by_rule(monitor(watched(process), case.label_file(tmp_path / "l.csv", GOOD), []))
+    run = watched(process).run
+    gate = run.stage(Stage.RELEASE_GATE)
+    assert gate is not None
+    told = {(m["name"], m["slice"]): m for m in gate.body["measurements"]}
+    for rule, name, where in (
+        ("auc", "roc_auc", "overall"),
+        ("tpr_gap:sex", "tpr_difference", "sex"),
+        ("fpr_gap:age", "fpr_difference", "age"),
+        ("selection_gap:age", "selection_rate_difference", "age"),
+    ):
+        mine, theirs = found[rule].measurement, told[name, where]
+        assert mine is not None
+        assert mine.value == pytest.approx(float(theirs["value"]), abs=1e-5)
+        assert mine.low == pytest.approx(float(theirs["low"]), abs=1e-5)
+        assert mine.n == theirs["n"]
+    assert found["score_drift"].measurement.value == pytest.approx(0)
 
 
-def test_the_policy_of_the_run_has_the_limits(process: ReleaseProcess) -> None:
-    home, name, stack = Path(process.spec.home), process.contract.name, process.spec.stack
-    verdict = monitor_release(home, name, stack, [])
-    assert "a log does not hold the groups" in verdict.reason
+def test_each_groups_selection_rate_is_told_with_its_interval(
+    process: ReleaseProcess, case: Cases
+) -> None:
+    figures = {(s.figure.name, s.figure.slice): s for s in monitor(watched(process)).figures}
+    men = np.array(case.rows["sex"].to_pylist()) == "m"
+    chosen = np.array(case.outcomes) == "selected"
+    told = figures["selection_rate", "sex=m"].to_json()
+    assert float(told["value"]) == pytest.approx(chosen[men].mean())
+    assert told["n"] == men.sum()
+    assert float(told["low"]) < chosen[men].mean() < float(told["high"])
+    assert {w for n, w in figures if n == "selection_rate"} >= {"sex=f", "age=under 50"}
+
+
+def test_a_limit_on_what_was_not_given_is_inconclusive(process: ReleaseProcess) -> None:
+    found = monitor(watched(process))
+    held = by_rule(found)
+    assert held["input_drift"].reason.endswith("inputs not given")
+    assert held["labels"].reason.endswith("labels not given")
+    assert found.verdict.status is Status.INCONCLUSIVE
+    own = watched(process)
+    assert own.limits is not None
+    plain = replace(
+        own.limits,
+        **{f: None for f in monitored.LIMITS if f.split("_")[0] in _OPTIONAL},
+    )
+    assert monitor(replace(own, limits=plain)).verdict.is_open
+
+
+_OPTIONAL = ("input", "labelled", "auc", "tpr", "fpr", "calibration", "overturned")
+
+
+def test_what_is_given_without_a_limit_is_told_and_keeps_the_verdict_closed(
+    process: ReleaseProcess, case: Cases, tmp_path: Path
+) -> None:
+    own = watched(process)
+    assert own.limits is not None
+    plain = replace(
+        own.limits, **{f: None for f in monitored.LIMITS if f.split("_")[0] in _OPTIONAL}
+    )
+    labels = case.label_file(tmp_path / "l.csv", GOOD)
+    found = monitor(replace(own, limits=plain), labels, [])
+    closed = {r for r, s in statuses(found).items() if s is Status.INCONCLUSIVE}
+    assert closed == {"labels", "input_drift"}
+    assert {"roc_auc", "calibration_bias", "labelled share", "tpr"} <= {
+        s.figure.name for s in found.figures
+    }
+
+
+def test_no_limits_and_few_decisions_are_inconclusive(process: ReleaseProcess) -> None:
+    own = watched(process)
+    assert own.limits is not None
+    none = monitor(replace(own, limits=None)).verdict
+    assert (none.status, none.findings) == (Status.INCONCLUSIVE, ())
+    few = monitor(replace(own, limits=replace(own.limits, min_n=10**6))).verdict
+    assert (few.status, few.findings) == (Status.INCONCLUSIVE, ())
+
+
+def test_a_log_without_groups_makes_every_gap_inconclusive(
+    process: ReleaseProcess, case: Cases, tmp_path: Path
+) -> None:
+    decide(process, "bare", rows_of(process, "evaluation"))
+    labels = case.label_file(tmp_path / "l.csv", GOOD)
+    found = monitor(watched(process, GOOD, "bare"), labels)
+    held = {r: s for r, s in statuses(found).items() if "_gap:" in r}
+    assert len(held) == 6
+    assert set(held.values()) == {Status.INCONCLUSIVE}
+    assert not [s for s in found.figures if s.figure.name == "selection_rate"]
+
+
+def test_a_group_without_enough_labels_makes_its_gap_inconclusive(
+    process: ReleaseProcess, case: Cases, tmp_path: Path
+) -> None:
+    for i, sex in enumerate(case.rows["sex"].to_pylist()):
+        case.labels[i] = None if sex == "m" else case.labels[i]
+    found = monitor(watched(process), case.label_file(tmp_path / "l.csv", GOOD), [])
+    held = by_rule(found)
+    assert held["tpr_gap:sex"].status is Status.INCONCLUSIVE
+    assert "smallest group" in held["tpr_gap:sex"].reason
+    assert held["tpr_gap:age"].status is Status.PASS
+
+
+def test_too_few_labels_and_appeals_are_inconclusive_and_untold(
+    process: ReleaseProcess, case: Cases, tmp_path: Path
+) -> None:
+    case.labels = [x if i < 25 else None for i, x in enumerate(case.labels)]
+    found = monitor(watched(process), case.label_file(tmp_path / "l.csv", GOOD), [])
+    held = by_rule(found)
+    for rule in ("auc", "calibration_bias", "overturned_share"):
+        assert held[rule].status is Status.INCONCLUSIVE
+        assert held[rule].measurement is None
+        assert "required" in held[rule].reason
+    assert held["labelled_share"].status is Status.FAIL
+
+
+def small_group(selected: int, cases_: int = 60) -> Counted:
+    """Two sexes and ages of 200 and some people; of the second sex few are selected."""
+    found = Counted(np.ones(10))
+    found.outcomes = Counter(selected=80 + selected, not_selected=120 + cases_ - selected)
+    found.groups["sex"] = Counter(
+        {
+            ("f", "selected"): 80,
+            ("f", "not_selected"): 120,
+            ("m", "selected"): selected,
+            ("m", "not_selected"): cases_ - selected,
+        }
+    )
+    found.groups["age"] = Counter(
+        {
+            ("50 and over", "selected"): 40 + selected,
+            ("50 and over", "not_selected"): 60,
+            ("under 50", "selected"): 40,
+            ("under 50", "not_selected"): 60 + cases_ - selected,
+        }
+    )
+    return found
+
+
+def test_a_rate_of_few_people_is_hidden_with_what_would_give_it_away(
+    process: ReleaseProcess,
+) -> None:
+    own = watched(process)
+    assert own.limits is not None
+    told = judged(own.run, small_group(5), own.limits)
+    rates = {s.figure.slice: s for s in told if isinstance(s, Shown)}
+    # The women's rate would tell the men's: 85 are selected in all, as the ages say.
+    assert not rates["sex=m"].open
+    assert not rates["sex=f"].open or not (rates["age=under 50"].open)
+    assert rates["sex=m"].to_json()["value"] is None
+    assert "under 11" in rates["sex=m"].sentence()
+    held = {f.rule: f for f in told if isinstance(f, Finding)}
+    gap = held["monitoring:selection_gap:sex"]
+    assert (gap.status, gap.measurement) == (Status.FAIL, None)
+    assert "0.3" not in gap.reason.replace("at most 0.2", "")
+    open_ = judged(own.run, small_group(20), own.limits)
+    assert all(s.open for s in open_ if isinstance(s, Shown))
+
+
+def test_a_share_of_few_people_is_judged_and_not_told(process: ReleaseProcess, case: Cases) -> None:
+    for i in range(5):
+        case.outcomes[i] = "review"
+    case.write("few-reviews")
+    held = by_rule(monitor(watched(process, "few-reviews")))["review_share"]
+    assert (held.status, held.measurement) == (Status.PASS, None)
+    assert "under 11" in held.reason
+
+
+def test_logs_are_added_up_a_segment_at_a_time(
+    process: ReleaseProcess, case: Cases, tmp_path: Path
+) -> None:
+    own = watched(process)
+    log = own.logs[0]
+    seen: list[int] = []
+    labels = case.label_file(tmp_path / "l.csv", GOOD)
+    with open_labels(labels, {GOOD: log.rows}) as opened:
+        once = count([log], own.run.policy, opened, seen.append)
+        twice = count([log, log], own.run.policy, opened, seen.append)
+    assert seen == [log.rows, log.rows, 2 * log.rows]
+    assert twice.rows == 2 * once.rows
+    assert once.labelled is not None
+    assert twice.labelled is not None
+    assert twice.labelled.everybody.positives == 2 * once.labelled.everybody.positives
+    assert twice.labelled.ranked.area == pytest.approx(once.labelled.ranked.area)
+    assert twice.labelled.ranks.shape == once.labelled.ranks.shape == (2, monitoring_counts._RANKS)
+
+
+def test_only_logs_of_the_standing_release_are_judged(process: ReleaseProcess) -> None:
+    home = Path(process.spec.home)
     with pytest.raises(InputError, match="has no release"):
-        monitor_release(home, name, "nowhere", [])
+        find_watched(home, "insurer", "nowhere", [])
     decide(process, "other", rows_of(process, "evaluation"), releaseDigest="f" * 64)
     with pytest.raises(EvidenceError, match="of another release"):
-        monitor_release(home, name, stack, ["other"])
+        watched(process, "other")
+    assert "other" not in {log.log_id for log in find_watched(home, "insurer", "pytorch", []).logs}
+
+
+def test_a_changed_segment_is_no_evidence(process: ReleaseProcess, case: Cases) -> None:
+    log = case.write("changed")
+    path = log.directory / log.segments[0].file
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(EvidenceError, match="was changed"):
+        monitor(watched(process, "changed"))
+
+
+def test_a_report_says_nothing_of_a_case(
+    process: ReleaseProcess, case: Cases, tmp_path: Path
+) -> None:
+    told = json.dumps(
+        monitor(watched(process), case.label_file(tmp_path / "l.csv", GOOD)).to_json()
+    )
+    assert decision_log.decision_id(GOOD, 0) not in told
+    assert not any(str(p) in told for p in case.rows["person"].to_pylist()[:50])
