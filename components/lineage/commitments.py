@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 KEY_BYTES = 32
 COMMITMENT_BYTES = 32
 _ROWS_AT_ONCE = 65_536
+_BLOCK = 64
 _NONCE = b"assay-row-nonce-v1\x00"
 _NULL, _INTEGER, _FLOAT, _TEXT, _BOOLEAN = b"\x00", b"\x01", b"\x02", b"\x03", b"\x04"
 
@@ -75,11 +76,9 @@ def commit_rows(key: bytes, rows: Iterable[bytes]) -> Iterator[bytes]:
     its copies: rows that look alike are still different cases, each with a decision of its own.
     """
     copies: dict[bytes, int] = {}
-    keyed = hmac.new(key, _NONCE, "sha256")  # the key's own part of the work, done once
+    keyed = _Keyed(key, _NONCE)
     for row in rows:
-        drawn = keyed.copy()
-        drawn.update(row)
-        first = commitment(drawn.digest(), row)
+        first = commitment(keyed.digest(row), row)
         place = copies.get(first, 0)
         copies[first] = place + 1
         yield commitment(nonce(key, row + place.to_bytes(8, "big")), row) if place else first
@@ -104,11 +103,28 @@ def entity_tag(key: bytes, entity: str) -> bytes:
 
 def entity_tags(key: bytes, entities: Iterable[str]) -> Iterator[bytes]:
     """The tag of each person, in order; see ``entity_tag``."""
-    keyed = hmac.new(key, b"assay-entity-v1\x00", "sha256")
+    keyed = _Keyed(key, b"assay-entity-v1\x00")
     for entity in entities:
-        drawn = keyed.copy()
-        drawn.update(entity.encode())
-        yield drawn.digest()[:16]
+        yield keyed.digest(entity.encode())[:16]
+
+
+class _Keyed:
+    """HMAC-SHA-256 of many messages under one key and prefix, whose share of the work is done once.
+
+    RFC 2104 spelled out: ``hmac`` objects can be copied too, for half as much time again a message.
+    """
+
+    def __init__(self, key: bytes, prefix: bytes) -> None:
+        block = (key if len(key) <= _BLOCK else hashlib.sha256(key).digest()).ljust(_BLOCK, b"\x00")
+        self._inner = hashlib.sha256(bytes(b ^ 0x36 for b in block) + prefix)
+        self._outer = hashlib.sha256(bytes(b ^ 0x5C for b in block))
+
+    def digest(self, message: bytes) -> bytes:
+        """HMAC of the prefix and the message, 32 bytes."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
 
 
 def encode_rows(table: pa.Table) -> Iterator[bytes]:
@@ -124,7 +140,18 @@ def encode_rows(table: pa.Table) -> Iterator[bytes]:
 
     for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
         cells = [_encode_column(column) for column in batch.columns]
-        yield from pc.binary_join_element_wise(*cells, b"").to_pylist()
+        yield from _values(pc.binary_join_element_wise(*cells, b""))
+
+
+def _values(rows: pa.Array) -> Iterator[bytes]:
+    """The values of a binary array without nulls; ``to_pylist`` takes twice the time."""
+    import numpy as np
+
+    _, bounds, content = rows.buffers()
+    ends = np.frombuffer(bounds, np.int32)[rows.offset : rows.offset + len(rows) + 1].tolist()
+    held = content.to_pybytes() if content is not None else b""
+    for i in range(len(rows)):
+        yield held[ends[i] : ends[i + 1]]
 
 
 def _encode_column(column: pa.Array) -> pa.Array:
