@@ -35,6 +35,8 @@ class OnnxScorer:
             raise EvidenceError(f"{file.name} is not the model that was recorded ({sha256[:12]})")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
+        # Threads that wait for work by asking for it take half as much of the cores again.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # From the bytes that were checked: a second read of the file could give others, and a
         # model without a directory cannot point at files outside itself.
         self._session = onnxruntime.InferenceSession(

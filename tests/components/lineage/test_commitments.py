@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hmac
 import math
 import multiprocessing
 import os
@@ -18,6 +19,7 @@ from components.lineage.commitments import (
     commit_rows,
     commitment,
     encode_rows,
+    entity_tags,
     load_or_create_row_key,
     nonce,
 )
@@ -175,3 +177,17 @@ def test_processes_that_start_at_once_share_one_key(tmp_path: Path) -> None:
     for process in processes:
         process.join(30)
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("length", [0, 1, 32, 64, 65, 200])
+def test_many_names_under_one_key_are_those_of_one_at_a_time(length: int) -> None:
+    key, rows = b"q" * length, [b"", b"a", b"b" * 44, b"c" * 300]
+    assert list(commit_rows(key, rows)) == [commitment(nonce(key, r), r) for r in rows]
+    expected = [hmac.digest(key, b"assay-entity-v1\x00" + r, "sha256")[:16] for r in rows]
+    assert list(entity_tags(key, [r.decode() for r in rows])) == expected
+
+
+def test_rows_of_a_table_that_was_cut_are_encoded_alike() -> None:
+    table = pa.table({"a": ["x", "", None, "long"] * 9, "b": list(range(36))})
+    assert list(encode_rows(table.slice(7, 20))) == list(encode_rows(table))[7:27]
+    assert list(encode_rows(table.slice(0, 0))) == []
