@@ -23,15 +23,15 @@ from components.contract.policy_loader import load_policy
 from components.datasets.canonical import Dataset, ingest
 from components.datasets.sources import open_source
 from components.lineage.actor import actor
-from components.lineage.commitments import load_or_create_row_key
 from components.lineage.durable import writable_directory, write_atomically
 from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, EvidenceRecord, chain_of
 from components.lineage.evidence_keys import HomeKeys
 from components.lineage.model_keys import ModelKeys
+from components.lineage.row_key import read_row_key, row_key_for_rows
 from components.release.records import read_releases
 from components.stacks.abandoned import close_abandoned, held, hold, let_go, unsettled
 from components.stacks.environment import SBOM_FILE, Environment, environment
-from components.stacks.process import ReleaseProcess, row_key_path
+from components.stacks.process import ReleaseProcess
 from components.stacks.run_spec import STACKS, RunSpec, new_run_id, utc_now
 from components.stacks.stages import Stage
 from pipelines.worker import TOLD
@@ -97,7 +97,7 @@ def prepare(
             )
     open_source(contract, data)
     writable_directory(home / "keys").chmod(0o700)
-    row_key = load_or_create_row_key(row_key_path(home))
+    row_key = row_key_for_rows(home)
     datasets = {p: ingest(contract, policy, home, row_key, data) for p, policy in policies.items()}
     for keys in (HomeKeys(home), ModelKeys(home)):
         keys.signer()  # made now, or found wanting before anything is written
@@ -171,10 +171,12 @@ def prepare_release(directory: Path, reason: str) -> RunSpec:
         reason: why it is released now.
 
     Raises:
-        InputError: the run trained and judged no model, or is still open.
+        InputError: the run trained and judged no model, or is still open; or the home's row key
+            is gone.
         EvidenceError: its evidence is broken.
     """
     origin = RunSpec.load(RunSpec.load(directory).origin)
+    read_row_key(Path(origin.home))
     close_abandoned(Path(origin.home))
     _require_judged(origin)
     known = read_releases(Path(origin.home), origin.dataset, origin.stack)
@@ -219,11 +221,17 @@ def _require_judged(origin: RunSpec) -> None:
         )
 
 
-def execute(specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[str] = ()) -> None:
+def execute(
+    specs: Sequence[RunSpec],
+    watch: Watch,
+    beam_args: Sequence[str] = (),
+    worker: Sequence[str] = ("pipelines.worker",),
+) -> None:
     """Run started runs, one stack after the other, and report every record as it is written.
 
-    A stack runs in a process of its own. Whatever happens to that process, its runs are closed,
-    and what they had recorded stays.
+    A stack runs in a process of its own, ``python -m`` with ``worker`` in front of the stack and
+    the runs. Whatever happens to that process, its runs are closed, and what they had recorded
+    stays.
 
     Raises:
         AssayError: a stack's process broke down; its message is in the error, its output in the
@@ -236,7 +244,7 @@ def execute(specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[str] = (
     try:
         for stack in dict.fromkeys(s.stack for s in specs):
             _settle_earlier(stack, Path(specs[0].home))
-            _execute_stack([s for s in specs if s.stack == stack], watch, beam_args)
+            _execute_stack([s for s in specs if s.stack == stack], watch, beam_args, worker)
     finally:
         for spec in specs:
             process = ReleaseProcess(spec)
@@ -257,9 +265,11 @@ def _settle_earlier(stack: str, home: Path) -> None:
         let_go(directory)
 
 
-def _execute_stack(specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[str]) -> None:
+def _execute_stack(
+    specs: Sequence[RunSpec], watch: Watch, beam_args: Sequence[str], module: Sequence[str]
+) -> None:
     log_path = specs[0].directory / "native.log"
-    command = [sys.executable, "-P", "-m", "pipelines.worker", specs[0].stack]
+    command = [sys.executable, "-P", "-m", *module, specs[0].stack]
     command += [str(s.directory) for s in specs] + ["--", *beam_args]
     reason = "interrupted by the user"
     seen: set[Path] = set()

@@ -39,8 +39,8 @@ def score(
     from components.decisions.batch_logs import REFUSE, find_log
     from components.decisions.scoring import batch_digest
     from components.lineage.durable import locked_directory, writable_directory
+    from components.lineage.row_key import read_row_key
     from components.stacks.batch_scoring import batch_contract, find_release, open_release
-    from components.stacks.process import row_key_path
     from components.stacks.telemetry import switch_off
     from pipelines.evidence_commands import require_home
 
@@ -50,7 +50,7 @@ def score(
     deciding = open_release(home, find_release(home, release))
     source = open_source(deciding.contract, data)
     contract = batch_contract(deciding, source)
-    key = _row_key(row_key_path(home))
+    key = read_row_key(home)
     batch = batch_digest(key, source)
     # One at a time: two commands would both begin a log of the same batch.
     with locked_directory(writable_directory(home / "decisions")):
@@ -62,20 +62,6 @@ def score(
             _score(log, deciding, contract, source, key, quiet=as_json)
     _tell(log, checked, as_json)
     raise typer.Exit(1 if log.header["route"] == REFUSE else 0)
-
-
-def _row_key(path: Path) -> bytes:
-    """The key that the training rows were named with; a new one would name everybody anew."""
-    from components.contract.errors import InputError
-    from components.lineage.commitments import load_or_create_row_key
-
-    if not path.exists():
-        raise InputError(
-            "is missing, and the release's training rows were named with it",
-            where=str(path),
-            expected="the key put back: under a new one a batch would be decided about twice",
-        )
-    return load_or_create_row_key(path)
 
 
 def _checked(

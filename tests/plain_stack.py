@@ -26,10 +26,10 @@ from components.contract.features import model_inputs
 from components.contract.json_schema import ROOT
 from components.contract.policy_loader import load_policy
 from components.datasets.canonical import ROW_COLUMN, SPLITS, Dataset, ingest
-from components.lineage.commitments import load_or_create_row_key
 from components.lineage.durable import writable_directory
+from components.lineage.row_key import row_key_for_rows
 from components.stacks.mitigation import group_columns, training_groups
-from components.stacks.process import ReleaseProcess, row_key_path
+from components.stacks.process import ReleaseProcess
 from components.stacks.referee import digest
 from components.stacks.run_spec import RunSpec, new_run_id, utc_now
 from components.stacks.stages import CHAMPION_PREDICTIONS, Stage, StageResult
@@ -77,7 +77,7 @@ def start(
 def _ingested(home: Path, contract: Path, policy: Path, data: Path | None) -> Dataset:
     loaded = load_contract(contract)
     rules = load_policy(policy, loaded)
-    return ingest(loaded, rules, home, load_or_create_row_key(row_key_path(home)), data)
+    return ingest(loaded, rules, home, row_key_for_rows(home), data)
 
 
 class PlainStack:

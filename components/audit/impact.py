@@ -19,12 +19,13 @@ import pyarrow.parquet as pq
 
 from components.audit.evidence_runs import RunFacts, read_runs
 from components.contract.contract_loader import load_contract
-from components.contract.errors import EvidenceError, InputError
+from components.contract.errors import EvidenceError
 from components.contract.stages import Stage
 from components.datasets.canonical import SPLITS, Dataset
 from components.decisions.decision_log import DecisionLog, decision_id, decision_logs
-from components.lineage.commitments import entity_tag, load_or_create_row_key
+from components.lineage.commitments import entity_tag
 from components.lineage.evidence_keys import HomeKeys
+from components.lineage.row_key import read_row_key
 from components.release.records import Release, histories, read_releases
 
 MOST_LISTED = 1_000
@@ -63,6 +64,8 @@ def impact(home: Path, target: Target) -> dict[str, Any]:
         InputError: there is no row key, and a person is asked about.
         EvidenceError: a record, a dataset or a log was changed, or cannot be read.
     """
+    if target.member is not None:
+        read_row_key(home)  # without it half an answer would pass for a whole one
     directories = _directories(home)
     runs = read_runs(directories, HomeKeys(home).trusted()) if directories else []
     datasets = _datasets(home, target, runs)
@@ -170,7 +173,7 @@ def _decisions(
 ) -> list[dict[str, Any]]:
     logs = decision_logs(home)
     if target.member is not None and logs:
-        tag = entity_tag(_row_key(home), target.member)
+        tag = entity_tag(read_row_key(home), target.member)
         found = [_about(log, tag) for log in logs]
     else:
         found = [_all(log) for log in logs if _named(log) in learned]
@@ -179,17 +182,6 @@ def _decisions(
 
 def _named(log: DecisionLog) -> tuple[str, str, int]:
     return log.header["dataset"], log.header["stack"], log.header["release"]
-
-
-def _row_key(home: Path) -> bytes:
-    path = home / "keys" / "row.key"
-    if not path.exists():
-        raise InputError(
-            "is not there: no decision can be told to be about a person",
-            where=str(path),
-            expected="the home's row key, or a question about a span or a file",
-        )
-    return load_or_create_row_key(path)
 
 
 def _all(log: DecisionLog) -> dict[str, Any]:

@@ -10,117 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
+from components.audit.training_rows import TRAINING, TrainingRows
+from components.contract.bound_documents import decision_threshold, entity_column
 from components.contract.errors import EvidenceError, InputError
 from components.contract.stages import Stage
-from components.datasets.canonical import ROW_COLUMN, Dataset
+from components.datasets.dataset import Dataset
 from components.decisions.decision_log import REVIEW, DecisionLog, parse_decision_id
 from components.decisions.log import SELECTED
-from components.lineage.commitments import entity_tag, load_or_create_row_key
-from components.lineage.merkle import (
-    absence_proof,
-    inclusion_proof,
-    verify_absence,
-    verify_inclusion,
-)
+from components.lineage.commitments import destroyed_at
+from components.lineage.row_key import read_row_key, row_key_path
 from components.release.history import Period, periods
 from components.release.records import Release, read_releases
-from components.release.run_evidence import RunEvidence, read_evidence
+from components.release.run_evidence import RunRecords, read_records
 
-TRAINING = "train"
 MOST_PROOFS = 20
 """So many rows of one person are proved; the rest are counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """That a row commitment is, or is not, among the training rows; it was verified.
-
-    ``kind`` is ``inclusion`` or ``absence``. ``steps`` has, for each leaf that the proof stands on,
-    the leaf, its index and its audit path, in hex.
-    """
-
-    kind: str
-    commitment: str
-    size: int
-    root: str
-    steps: tuple[dict[str, Any], ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it, for another to verify."""
-        return {
-            "kind": self.kind,
-            "commitment": self.commitment,
-            "size": self.size,
-            "root": self.root,
-            "leaves": list(self.steps),
-        }
-
-
-class TrainingRows:
-    """The row commitments of a dataset's training split, in rising order, as its root has them."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-        self._root = bytes.fromhex(dataset.root(TRAINING))
-
-    @cached_property
-    def leaves(self) -> list[bytes]:
-        """Row commitments of 32 bytes."""
-        files = self.dataset.files(split=TRAINING)
-        tables = (pq.read_table(f, columns=[ROW_COLUMN]) for f in files)
-        return sorted(row for t in tables for row in t[ROW_COLUMN].to_pylist())
-
-    def prove(self, commitment: bytes) -> Proof:
-        """Whether a row is among them, proved.
-
-        Raises:
-            EvidenceError: the rows that are there are not those of the root.
-        """
-        try:
-            around, kind = absence_proof(self.leaves, commitment), "absence"
-            held = verify_absence(commitment, len(self.leaves), around, self._root)
-            steps = [(n.leaf, n.index, n.path) for n in around]
-        except ValueError:
-            kind, index = "inclusion", self.leaves.index(commitment)
-            path = tuple(inclusion_proof(self.leaves, index))
-            held = verify_inclusion(commitment, index, len(self.leaves), path, self._root)
-            steps = [(commitment, index, path)]
-        if not held:
-            raise EvidenceError("the training rows are not those that the manifest has the root of")
-        return Proof(
-            kind,
-            commitment.hex(),
-            len(self.leaves),
-            self._root.hex(),
-            tuple(
-                {"leaf": leaf.hex(), "index": index, "path": [p.hex() for p in path]}
-                for leaf, index, path in steps
-            ),
-        )
-
-    def of_person(self, tag: bytes, key: bytes, entity: str) -> list[bytes]:
-        """Commitments of the rows of the person with that tag.
-
-        Args:
-            tag: as a decision carries it.
-            key: the home's row key.
-            entity: name of the column that names a person.
-        """
-        found: list[bytes] = []
-        for file in self.dataset.files(split=TRAINING):
-            table = pq.read_table(file, columns=[entity, ROW_COLUMN])
-            people = table[entity].to_pylist()
-            mine = {p for p in set(people) if entity_tag(key, str(p)) == tag}
-            if mine:
-                rows = table[ROW_COLUMN].to_pylist()
-                found += [r for r, p in zip(rows, people, strict=True) if p in mine]
-        return sorted(found)
 
 
 @dataclass(frozen=True)
@@ -131,13 +39,15 @@ class Trace:
     decision: dict[str, Any]
     log: DecisionLog
     period: Period
-    run: RunEvidence
+    ended_by: Release | None
+    run: RunRecords
     training: dict[str, Any]
     differences: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """The chain, from the decision to the rows; no value of a case but its score."""
         release, run = self.period.release, self.run
+        gate = run.stage(Stage.RELEASE_GATE)
         header, taken = self.log.header, self.decision
         return {
             "decision": {
@@ -153,7 +63,7 @@ class Trace:
                 "batchCheck": header["check"],
             },
             "model": release.model,
-            "release": self.period.to_json(),
+            "release": {**self.period.to_json(), "endedBy": _ending(self.ended_by)},
             "run": {
                 "id": run.run_id,
                 "trainedBy": run.origin_id,
@@ -165,6 +75,7 @@ class Trace:
                     for stage, record in {**run.origin, **run.own}.items()
                     if "verdict" in record.body
                 },
+                "champion": gate.body.get("champion") if gate else None,
                 "waiver": run.waiver,
             },
             "training": self.training,
@@ -192,24 +103,40 @@ def trace(home: Path, decision: str) -> Trace:
             where=decision,
             expected=f"a number below {log.rows}" if log.rows else "a log that has any",
         )
-    period = _period(home, log.header)
-    run = read_evidence(home / "runs" / period.release.run)
-    differences = [
+    period, ended_by = _period(home, log.header)
+    run = read_records(home / "runs" / period.release.run)
+    differences = (
         *_of_the_log(log.header, period.release),
         *_of_the_decision(taken, log.header, run),
         *_of_the_run(period.release, run),
-    ]
-    return Trace(decision, taken, log, period, run, _training(home, run, taken), tuple(differences))
+    )
+    training = _training(home, run, taken)
+    return Trace(decision, taken, log, period, ended_by, run, training, differences)
 
 
-def _period(home: Path, header: dict[str, Any]) -> Period:
-    history = read_releases(home, str(header["dataset"]), str(header["stack"]))
-    for period in periods(history):
+def _period(home: Path, header: dict[str, Any]) -> tuple[Period, Release | None]:
+    """The release that decided, with the time that it stood, and the release that ended it."""
+    found = periods(read_releases(home, str(header["dataset"]), str(header["stack"])))
+    for period, after in zip_longest(found, found[1:]):
         if period.release.number == header["release"]:
-            return period
+            return period, after.release if after else None
     raise EvidenceError(
         f"release {header['release']} of {header['dataset']} in {header['stack']} is not there"
     )
+
+
+def _ending(release: Release | None) -> dict[str, Any] | None:
+    """The release after the one that decided: a rollback says that somebody took that one back."""
+    if release is None:
+        return None
+    return {
+        "release": release.number,
+        "kind": release.kind,
+        "at": release.at.isoformat(),
+        "actor": release.actor,
+        "reason": release.reason or None,
+        "continues": release.continues or None,
+    }
 
 
 def _of_the_log(header: dict[str, Any], release: Release) -> Iterator[str]:
@@ -226,9 +153,9 @@ def _of_the_log(header: dict[str, Any], release: Release) -> Iterator[str]:
 
 
 def _of_the_decision(
-    taken: dict[str, Any], header: dict[str, Any], run: RunEvidence
+    taken: dict[str, Any], header: dict[str, Any], run: RunRecords
 ) -> Iterator[str]:
-    threshold = run.policy.decision_threshold
+    threshold = decision_threshold(run.directory / "policy.yaml", run.inputs["policy"])
     if float(header["threshold"]) != threshold:
         yield f"the log's threshold is {header['threshold']}, the policy's {threshold}"
     if taken["outcome"] != REVIEW and (taken["outcome"] == SELECTED) != (
@@ -237,42 +164,57 @@ def _of_the_decision(
         yield f"outcome {taken['outcome']} is not what score and threshold give"
 
 
-def _of_the_run(release: Release, run: RunEvidence) -> Iterator[str]:
+def _of_the_run(release: Release, run: RunRecords) -> Iterator[str]:
     if (run.outcome, run.last.digest) != ("released", release.head):
         yield f"run {run.run_id} is not as the release has it"
     pushed = run.stage(Stage.PUSH)
     held = pushed.body["outputs"]["serving_model"]["sha256"] if pushed else "none"
     if held != release.model:
         yield f"run {run.run_id} pushed model {held[:12]}, the release has {release.model[:12]}"
+    waiver = str((run.waiver or {}).get("sha256", ""))
+    if waiver != release.waiver:
+        yield f"the run has waiver {waiver or 'none'}, the release {release.waiver or 'none'}"
 
 
-def _training(home: Path, run: RunEvidence, taken: dict[str, Any]) -> dict[str, Any]:
+def _training(home: Path, run: RunRecords, taken: dict[str, Any]) -> dict[str, Any]:
     """What the model was trained on, and whether this case or this person was in it."""
-    inputs = run.inputs
+    inputs = next(iter(run.origin.values())).body["inputs"]
     version, name = inputs["datasetVersion"], inputs["dataset"]
     found: dict[str, Any] = {"dataset": name, "version": version, "split": TRAINING}
     directory = home / "datasets" / name / version[:16]
     if not directory.is_dir():
         return {**found, "missing": "the dataset version is not in this home: nothing is proved"}
-    dataset = Dataset.open(directory)
+    dataset = Dataset.described(directory)
     if dataset.version != version:
-        raise EvidenceError(f"{directory.name} is not the dataset version of run {run.run_id}")
-    rows = TrainingRows(dataset)
-    found |= {
+        raise EvidenceError(f"{directory.name} is not the dataset version of run {run.origin_id}")
+    entity = entity_column(run.directory / "contract.yaml", run.inputs["contract"])
+    rows = TrainingRows(dataset, entity=entity)
+    return {
+        **found,
         "rows": dataset.rows(TRAINING),
         "root": dataset.root(TRAINING),
-        "sources": [s["name"] for s in dataset.manifest["sources"]],
+        "sources": dataset.manifest["sources"],
         "spans": list(dataset.manifest["splits"][TRAINING]["spans"]),
-        "case": rows.prove(taken["assay_row"]).to_json(),
+        "case": _proved(rows, taken["assay_row"]),
+        "person": _person(home, rows, taken["assay_entity"]),
     }
-    key_file = home / "keys" / "row.key"
-    if not key_file.exists():
-        return {
-            **found,
-            "person": {"missing": "without the row key nobody can say whose row it is"},
-        }
-    mine = rows.of_person(
-        taken["assay_entity"], load_or_create_row_key(key_file), run.contract.entity.name
-    )
-    proofs = [rows.prove(row).to_json() for row in mine[:MOST_PROOFS]]
-    return {**found, "person": {"rows": len(mine), "proofs": proofs}}
+
+
+def _proved(rows: TrainingRows, commitment: bytes) -> dict[str, Any]:
+    return {**rows.prove(commitment).to_json(), "place": rows.place(commitment)}
+
+
+def _person(home: Path, rows: TrainingRows, tag: bytes) -> dict[str, Any]:
+    """The training rows of whom the decision is about, which only the row key can tell."""
+    if lost := _key_is_lost(home):
+        return {"missing": lost}
+    mine = rows.of_person(tag, read_row_key(home))
+    return {"rows": len(mine), "proofs": [_proved(rows, row) for row in mine[:MOST_PROOFS]]}
+
+
+def _key_is_lost(home: Path) -> str | None:
+    """Why nobody can say whose rows these are, where nobody can."""
+    path = row_key_path(home)
+    if at := destroyed_at(path):
+        return f"the row key was destroyed on {at}: nobody can say whose row it is"
+    return None if path.exists() else "without the row key nobody can say whose row it is"

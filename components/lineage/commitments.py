@@ -10,13 +10,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import os
 import secrets
 from collections.abc import Iterable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.contract.errors import InputError
 from components.lineage.durable import writable_directory, write_once
+from components.lineage.regular_file import read_regular
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,9 +36,15 @@ def load_or_create_row_key(path: Path) -> bytes:
     """The 32-byte row key at ``path``, made with mode 0600 on first use, whole or not at all.
 
     Raises:
-        InputError: it cannot be made or read, is not 32 bytes, or others than its owner may read
-            it.
+        InputError: it was destroyed, cannot be made or read, is not 32 bytes, or others than its
+            owner may read it.
     """
+    if at := destroyed_at(path):
+        raise InputError(
+            f"the row key was destroyed on {at}: what it named is forgotten for good",
+            where=str(path),
+            expected="another home for new rows",
+        )
     if not path.exists():
         writable_directory(path.parent)
         # Another process may have made it since: then its key is the key.
@@ -56,12 +65,36 @@ def load_or_create_row_key(path: Path) -> bytes:
     return key
 
 
+def notice(path: Path) -> Path:
+    """The file beside a row key that says when the key was destroyed."""
+    return path.with_name(f"{path.name}.destroyed")
+
+
+def destroyed_at(path: Path) -> str | None:
+    """Day on which the row key at ``path`` was destroyed, as its notice has it; else None.
+
+    A notice that cannot be made sense of counts: a key beside it is not to be trusted.
+    """
+    if not os.path.lexists(notice(path)):
+        return None
+    try:
+        day = read_regular(notice(path)).decode().strip()
+        return date.fromisoformat(day).isoformat()
+    except (OSError, ValueError):
+        return "a day that its notice does not say"
+
+
 def nonce(key: bytes, row: bytes) -> bytes:
     """HMAC-SHA-256 of the row's bytes under the row key; 32 bytes.
 
     It depends on the row alone, so a row keeps its commitment when files are cut differently.
     """
     return hmac.digest(key, _NONCE + row, "sha256")
+
+
+def nonce_of_copy(key: bytes, row: bytes, place: int) -> bytes:
+    """The nonce of a row that has ``place`` copies of it before it; 32 bytes."""
+    return nonce(key, row + place.to_bytes(8, "big")) if place else nonce(key, row)
 
 
 def commitment(row_nonce: bytes, row: bytes) -> bytes:
@@ -81,7 +114,7 @@ def commit_rows(key: bytes, rows: Iterable[bytes]) -> Iterator[bytes]:
         first = commitment(keyed.digest(row), row)
         place = copies.get(first, 0)
         copies[first] = place + 1
-        yield commitment(nonce(key, row + place.to_bytes(8, "big")), row) if place else first
+        yield commitment(nonce_of_copy(key, row, place), row) if place else first
 
 
 def artifact_nonce(key: bytes, purpose: str) -> str:

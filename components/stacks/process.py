@@ -22,7 +22,6 @@ from components.contract.errors import EvidenceError, ProcessError
 from components.contract.policy import Candidate, Policy
 from components.contract.policy_loader import load_policy
 from components.datasets.canonical import Dataset
-from components.lineage.commitments import load_or_create_row_key
 from components.lineage.evidence import (
     CLOSING_STAGE,
     GENESIS,
@@ -31,6 +30,7 @@ from components.lineage.evidence import (
     check_schema,
     statement_of,
 )
+from components.lineage.row_key import read_row_key
 from components.release.model_card import write_model_card
 from components.release.records import Release, history_locked, write_release
 from components.release.waivers import closed_findings, find_waiver
@@ -54,6 +54,7 @@ from components.stacks.stage_records import (
     is_open,
     require_outputs,
     stage_body,
+    without_few,
 )
 from components.stacks.stages import (
     CHAMPION_PREDICTIONS,
@@ -102,7 +103,7 @@ class ReleaseProcess:
             self.policy,
             self.candidate,
             self.dataset,
-            load_or_create_row_key(row_key_path(Path(self.spec.home))),
+            read_row_key(Path(self.spec.home)),
             self.chain,
             self.origin,
             self.champion,
@@ -197,6 +198,7 @@ class ReleaseProcess:
         referee: RefereeResult = getattr(self._referee, stage.value)(result)
         if stage in GATES and referee.verdict is None:
             raise ProcessError(f"stage {stage} has no verdict of the referee")
+        result, referee = without_few(result, referee)
         verdict = combine(result.native, referee.verdict)
         return self._record(stage, self._body(stage, result, referee, verdict))
 
@@ -251,8 +253,11 @@ class ReleaseProcess:
                 "reason": self.spec.reason,
             },
         )
+        result, referee = without_few(result, referee)
         verdict = combine(result.native, referee.verdict)
         body = self._body(stage, result, referee, verdict)
+        for told in ("native", "nativeMeasurements", "measurements"):
+            body[told] = before.body[told]  # as that gate told it, in its own format
         body["champion"] = before.body["champion"]  # the one that the scores were held against
         if not verdict.is_open:
             body["waiver"] = self._waiver(body)
@@ -392,8 +397,3 @@ class ReleaseProcess:
         whole = {**{r.stage: r for r in self.origin.records()}, **by_stage}
         document = release_document(self.spec, whole, cards)
         write_release(home, self.spec.dataset, self.spec.stack, document)
-
-
-def row_key_path(home: Path) -> Path:
-    """Where a home keeps its row key: outside every run, dataset and store."""
-    return home / "keys" / "row.key"

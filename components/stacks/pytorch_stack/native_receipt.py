@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.lineage.commitments import artifact_nonce, load_or_create_row_key
+from components.lineage.commitments import artifact_nonce
 from components.lineage.receipts import RECEIPT, write_receipt
-from components.stacks.process import ReleaseProcess, row_key_path
+from components.lineage.row_key import read_row_key
+from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack import run_handle
 from components.stacks.pytorch_stack.mlflow_lineage import MlflowLineage
 
@@ -21,7 +22,7 @@ def write(process: ReleaseProcess) -> None:
     if (directory / RECEIPT).exists():
         return
     home = Path(process.spec.home)
-    nonce = artifact_nonce(load_or_create_row_key(row_key_path(home)), f"{run_id}:native-entries")
+    nonce = artifact_nonce(read_row_key(home), f"{run_id}:native-entries")
     store = MlflowLineage(home)
     entries = store.read([run_id]).entries[run_id] if run_handle.is_saved(process) else {}
     head = process.chain.records()[-1].digest

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.lineage.commitments import artifact_nonce, load_or_create_row_key
+from components.lineage.commitments import artifact_nonce
 from components.lineage.graph import Entries
 from components.lineage.receipts import RECEIPT, write_receipt
-from components.stacks.process import ReleaseProcess, row_key_path
+from components.lineage.row_key import read_row_key
+from components.stacks.process import ReleaseProcess
 from components.stacks.tfx_stack.mlmd_lineage import MlmdLineage
 from components.stacks.tfx_stack.mlmd_links import Links
 from components.stacks.tfx_stack.mlmd_rows import RunEntries, read_rows
@@ -27,7 +28,7 @@ def write(process: ReleaseProcess) -> None:
     if (directory / RECEIPT).exists():
         return
     home = Path(process.spec.home)
-    nonce = artifact_nonce(load_or_create_row_key(row_key_path(home)), f"{run_id}:native-entries")
+    nonce = artifact_nonce(read_row_key(home), f"{run_id}:native-entries")
     entries: Entries = {}
     if is_there(home):
         entries = RunEntries(read_rows(home, [run_id]), Links(home)).get(run_id, {})

@@ -91,7 +91,7 @@ def test_without_the_row_key_decisions_are_not_told_to_be_about_anybody(
     home = tmp_path / "home"
     shutil.copytree(_home(process), home)
     (home / "keys" / "row.key").unlink()
-    with pytest.raises(InputError, match="no decision can be told"):
+    with pytest.raises(InputError, match="the row key is missing"):
         impact(home, Target(member="1"))
     assert impact(home, Target(file="a.csv"))["runs"]
 

@@ -19,9 +19,10 @@ import pytest
 from components.audit.reperformance import PARTS, Reperformance, reperform
 from components.contract.errors import InputError
 from components.contract.stages import Stage
+from components.lineage.row_key import row_key_path
 from components.release.recomputation import Outcome
 from components.release.run_evidence import RunEvidence, read_evidence
-from components.stacks.process import ReleaseProcess, row_key_path
+from components.stacks.process import ReleaseProcess
 from pipelines.launch import prepare_release
 from tests import seeded
 from tests.plain_stack import PlainStack, start

@@ -15,7 +15,8 @@ from components.lineage.commitments import artifact_nonce, load_or_create_row_ke
 from components.lineage.evidence_keys import HomeKeys
 from components.lineage.graph import EdgeKind, LineageGraph, Node, NodeKind
 from components.lineage.receipts import ENTRIES, RECEIPT, parse_receipt, read_entries
-from components.stacks.process import ReleaseProcess, row_key_path
+from components.lineage.row_key import row_key_path
+from components.stacks.process import ReleaseProcess
 from components.stacks.pytorch_stack.mlflow_lineage import MlflowLineage
 from pipelines import pytorch_pipeline
 from tests.components.stacks.pytorch_stack.conftest import Settled

@@ -12,7 +12,8 @@ import pytest
 
 from components.datasets.canonical import ingest
 from components.lineage.commitments import load_or_create_row_key
-from components.stacks.process import ReleaseProcess, row_key_path
+from components.lineage.row_key import row_key_path
+from components.stacks.process import ReleaseProcess
 from components.stacks.run_spec import RunSpec, new_run_id, utc_now
 from components.stacks.tfx_stack.quiet_start import prepare_environment
 from tests import clinic
