@@ -9,6 +9,7 @@ from pipelines.evidence_commands import reads_evidence
 from pipelines.mutations_cli import mutations
 from pipelines.phi_cli import phi
 from pipelines.questions_cli import questions
+from pipelines.restore_cli import restore
 
 audit_app = typer.Typer(
     help="Ask the stores and the evidence what an auditor asks.", no_args_is_help=True
@@ -17,3 +18,4 @@ audit_app.command()(reads_evidence(questions))
 audit_app.command()(reads_evidence(mutations))
 audit_app.command()(reads_evidence(access))
 audit_app.command()(reads_evidence(phi))
+audit_app.command()(reads_evidence(restore))

@@ -97,11 +97,12 @@ def _reading_json(reading: Reading) -> dict[str, Any]:
         "readMilliseconds": round(reading.read_seconds * 1000, 3),
         "answerMilliseconds": round(reading.answer_seconds * 1000, 3),
         **{str(status): reading.count(status) for status in Status},
-        "answers": [_answer_json(a) for a in reading.answers],
+        "answers": [answer_json(a) for a in reading.answers],
     }
 
 
-def _answer_json(answer: Answer) -> dict[str, Any]:
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """One answer, for machines: each fact with the store that it comes from."""
     return {
         "question": answer.question,
         "status": str(answer.status),
