@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from components.audit.trace import Trace
@@ -35,7 +36,10 @@ def tree_of(trace: Trace) -> Branch:
         (
             *_decision(told["decision"]),
             Branch(f"model {told['model']}"),
-            Branch(_release_line(told["release"]), tuple(_release(told["release"]))),
+            Branch(
+                _release_line(told["release"]),
+                tuple(_release(told["release"], told["run"], told["decision"]["decidedAt"])),
+            ),
             Branch(f"run {told['run']['id']}", tuple(_run(told["run"]))),
             Branch(_training_line(told["training"]), tuple(_training(told["training"]))),
             *(Branch(f"DIFFERS: {text}") for text in trace.differences),
@@ -64,13 +68,45 @@ def _release_line(held: dict[str, Any]) -> str:
     )
 
 
-def _release(held: dict[str, Any]) -> Iterator[Branch]:
+def _release(held: dict[str, Any], run: dict[str, Any], decided: str) -> Iterator[Branch]:
+    if held["endedBy"]:
+        yield Branch(_ending(held["endedBy"]), tuple(_late(held["until"], decided)))
     for stage, verdict in held["verdicts"].items():
         yield Branch(f"{stage.replace('_', ' ')}: {verdict}")
-    if held["waiver"]:
-        yield Branch(f"under waiver {held['waiver']}")
+    yield Branch(_champion(run["champion"]))
+    if run["waiver"]:
+        yield Branch(f"under waiver {run['waiver']['sha256']}", tuple(_waiver(run["waiver"])))
     if held["reason"]:
         yield Branch(f"why: {held['reason']}")
+
+
+def _ending(after: dict[str, Any]) -> str:
+    how = "superseded"
+    if after["kind"] == "rollback":
+        how = f"rolled back, to the model that run {after['continues']} trained,"
+    why = f": {after['reason']}" if after["reason"] else ""
+    return f"{how} by release {after['release']} on {after['at']}, by {after['actor']}{why}"
+
+
+def _late(until: str, decided: str) -> Iterator[Branch]:
+    if datetime.fromisoformat(decided) >= datetime.fromisoformat(until):
+        yield Branch("this decision was made after that, in a batch that was begun before")
+
+
+def _champion(held: dict[str, Any] | None) -> str:
+    if held is None:
+        return "no release stood when its gate judged: it had no champion to meet"
+    return f"its champion was release {held['release']}: run {held['run']}, model {held['model']}"
+
+
+def _waiver(held: dict[str, Any]) -> Iterator[Branch]:
+    yield Branch(
+        f"gate {held['gate']}, signed by {held['signer']} and {held['cosigner']} at {held['at']}, "
+        f"good to the end of {held['expires']}"
+    )
+    closed = (f"{rule} {status}" for rule, status in held["findings"])
+    yield Branch("excused: " + ", ".join(closed))
+    yield Branch(f"why: {held['reason']}")
 
 
 def _run(held: dict[str, Any]) -> Iterator[Branch]:
@@ -90,7 +126,10 @@ def _training(held: dict[str, Any]) -> Iterator[Branch]:
         yield Branch(held["missing"])
         return
     yield Branch(f"{held['rows']} rows, Merkle root {held['root']}")
-    yield Branch(f"read from {', '.join(held['sources'])}; spans {', '.join(held['spans'])}")
+    sources = (
+        Branch(f"{source['name']}, SHA-256 {source['sha256']}") for source in held["sources"]
+    )
+    yield Branch(f"spans {', '.join(held['spans'])}, read from", tuple(sources))
     yield Branch(f"this case {_proved(held['case'])}", tuple(_about(held["case"])))
     person = held["person"]
     if "missing" in person:
@@ -98,16 +137,25 @@ def _training(held: dict[str, Any]) -> Iterator[Branch]:
         return
     yield Branch(
         f"this person has {person['rows']} of the training rows",
-        tuple(Branch(f"row {p['commitment']} {_proved(p)}") for p in person["proofs"]),
+        tuple(
+            Branch(f"row {p['commitment']} {_proved(p)}", tuple(_about(p)))
+            for p in person["proofs"]
+        ),
     )
 
 
 def _about(proof: dict[str, Any]) -> Iterator[Branch]:
+    if proof["place"]:
+        yield Branch(_place(proof["place"]))
     if proof["kind"] == "absence":
         yield Branch(
             "as it was scored: a case without its label has another commitment than the same case "
             "with it, so see the person's rows"
         )
+
+
+def _place(held: dict[str, Any]) -> str:
+    return f"span {held['span']}: row {held['row']}, counted from 0, of {held['file']}"
 
 
 def _proved(proof: dict[str, Any]) -> str:
