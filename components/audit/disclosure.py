@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from components.audit.training_rows import Proof, TrainingRows
 from components.contract.contract import Contract
 from components.contract.errors import EvidenceError, InputError
-from components.datasets.canonical import ROW_COLUMN, SPLITS, Dataset
+from components.datasets.dataset import ROW_COLUMN, SPLITS, Dataset
 from components.lineage.commitments import commitment, encode_rows, nonce_of_copy
 from components.lineage.row_key import read_row_key
 from components.release.run_evidence import read_evidence

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from components.audit.access_log import read_access
 from components.contract.errors import InputError
-from components.datasets.canonical import ROW_COLUMN, SPLITS, Dataset, rows_root
+from components.datasets.canonical import rows_root
+from components.datasets.dataset import ROW_COLUMN, SPLITS, Dataset
 from components.lineage.commitments import commit_rows, commitment, encode_rows, nonce_of_copy
 from components.lineage.merkle import verify_inclusion
 from components.lineage.row_key import read_row_key
