@@ -228,7 +228,7 @@ def test_a_drill_that_is_stopped_leaves_nothing(
         "EvidenceLineage.read = stop\n"
         "sys.argv = ['assay', *sys.argv[1:]]\nfrom pipelines.cli import main\nmain()"
     )
-    given = ["audit", "restore", bundle, "--key", made / "keys" / "evidence.pub"]
+    given: list[str | Path] = ["audit", "restore", bundle, "--key", made / "keys" / "evidence.pub"]
     done = subprocess.run(
         [sys.executable, "-c", program, *given],
         env={"TMPDIR": str(tmp_path)},
@@ -250,7 +250,14 @@ def test_it_loads_no_framework(made: Path, bundle: Path) -> None:
         " 'great_expectations', 'pyarrow', 'duckdb'}\n"
         "print(sorted(heavy & {m.partition('.')[0] for m in sys.modules}))"
     )
-    given = ["audit", "restore", bundle, "--key", made / "keys" / "evidence.pub", "--json"]
+    given: list[str | Path] = [
+        "audit",
+        "restore",
+        bundle,
+        "--key",
+        made / "keys" / "evidence.pub",
+        "--json",
+    ]
     done = subprocess.run(
         [sys.executable, "-c", program, *given], capture_output=True, text=True, check=True
     )
