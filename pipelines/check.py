@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components.checks.coverage import Covered, coverage
@@ -116,6 +116,36 @@ def check(
     )  # fmt: skip
     named = None if reference is None else reference.name
     return Checked(contract, policy, source, named, everything.rows, sides.current, verdict)
+
+
+def check_batch(
+    contract: Contract, policy: Policy, source: RowSource, baseline: Path, watch: Watch
+) -> Checked:
+    """Schema and drift of a batch that a release decides about, against its training rows.
+
+    A batch has any number of rows and any spans, and always a baseline.
+
+    Args:
+        contract: of the columns that the batch has.
+        policy: the release's.
+        source: the batch.
+        baseline: the stored profile of the training rows.
+        watch: told what is being counted.
+
+    Raises:
+        InputError: files cannot be read.
+    """
+    names = {c.name for c in contract.columns}
+    gate = replace(
+        policy.data_gate,
+        baseline_spans=(),
+        current_spans=(),
+        columns={n: limit for n, limit in policy.data_gate.columns.items() if n in names},
+        row_ratio_at_least=None,
+        row_ratio_at_most=None,
+        first_release=None,
+    )
+    return check(contract, replace(policy, data_gate=gate), source, baseline, watch)
 
 
 def _columns(contract: Contract, source: RowSource) -> tuple[Contract, set[str]]:

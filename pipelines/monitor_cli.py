@@ -13,7 +13,8 @@ from pipelines.evidence_commands import reads_evidence
 from pipelines.options import HomeOption, JsonOption
 
 if TYPE_CHECKING:
-    from components.audit.monitoring import Monitored
+    from components.audit.monitoring import Monitored, Watched
+    from components.checks.measurement import Finding
 
 _DEFAULT_HOME = Path(".assay")
 
@@ -60,6 +61,10 @@ def monitor(
     logs: Annotated[
         list[str] | None, typer.Argument(help="Decision logs; all of the standing release if none.")
     ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="A batch that was scored, as it was then; again for each batch."),
+    ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(help="Labels that came later: Parquet or CSV of decision_id and label."),
@@ -68,6 +73,8 @@ def monitor(
     as_json: JsonOption = False,
 ) -> None:
     """Judge a release's decisions under its policy: drift, gaps, human review, later labels.
+
+    Limits on inputs need --data, limits on accuracy and appeals --labels.
 
     Exit 1 unless every limit holds.
     """
@@ -80,14 +87,28 @@ def monitor(
     require_home(home)
     dataset, _, stack = release.partition("/")
     watched = find_watched(home, dataset, stack, logs or [])
+    inputs = _inputs(home, watched, data, quiet=as_json) if data else None
     with _progress(watched.rows, quiet=as_json) as watch:
-        found = judge(watched, labels, None, watch)
+        found = judge(watched, labels, inputs, watch)
     record_access(home, "monitor", logs or [release], str(found.verdict.status))
     if as_json:
         print_json(found.to_json())
     else:
         _print_monitored(found)
     raise typer.Exit(0 if found.verdict.is_open else 1)
+
+
+def _inputs(home: Path, watched: Watched, data: list[Path], *, quiet: bool) -> list[Finding]:
+    from rich.console import Console
+
+    from pipelines.monitor_inputs import input_findings
+
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    with console.status("checking the inputs") as status:
+        return input_findings(
+            home.resolve(), watched.release, watched.logs, data,
+            lambda column: status.update(f"checking {column}"),
+        )  # fmt: skip
 
 
 @contextmanager

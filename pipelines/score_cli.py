@@ -68,28 +68,14 @@ def _checked(
     deciding: DecidingRelease, contract: Contract, source: RowSource, *, quiet: bool
 ) -> Checked:
     """The contract's clauses and drift from the training rows, on a batch of any size."""
-    from dataclasses import replace
-
     from rich.console import Console
 
-    from pipelines.check import check
+    from pipelines.check import check_batch
 
-    gate = deciding.policy.data_gate
-    names = {c.name for c in contract.columns}
-    of_batch = replace(
-        gate,
-        baseline_spans=(),
-        current_spans=(),
-        columns={n: limit for n, limit in gate.columns.items() if n in names},
-        row_ratio_at_least=None,
-        row_ratio_at_most=None,
-        first_release=None,
-    )
-    policy = replace(deciding.policy, data_gate=of_batch)
     console = Console(stderr=True, quiet=quiet, highlight=False)
     with console.status("checking the batch") as status:
-        return check(
-            contract, policy, source, deciding.profile,
+        return check_batch(
+            contract, deciding.policy, source, deciding.profile,
             lambda column: status.update(f"checking {column}"),
         )  # fmt: skip
 
