@@ -29,6 +29,7 @@ from pipelines.monitor_cli import cms_metrics, monitor
 from pipelines.options import HomeOption, JsonOption
 from pipelines.release_cli import recompute, release, releases
 from pipelines.reperform_cli import reperform
+from pipelines.retention_cli import retention_app
 from pipelines.score_cli import score
 from pipelines.trace_cli import trace
 from pipelines.waive_cli import waive
@@ -66,6 +67,7 @@ app.add_typer(contract_app, name="contract")
 app.add_typer(generate_app, name="generate")
 app.add_typer(keys_app, name="keys")
 app.add_typer(lineage_app, name="lineage")
+app.add_typer(retention_app, name="retention")
 
 _DEFAULT_HOME = Path(".assay")
 _INTERRUPTED_LINE = "assay: interrupted; what was recorded stays, run again to start anew"

@@ -12,7 +12,7 @@ from components.lineage.dsse import UnknownSignerError
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-_IN_A_HOME = ("runs", "releases", "access")
+_IN_A_HOME = ("runs", "releases", "access", "retention")
 
 
 class BrokenEvidenceError(EvidenceError):

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "ASSAY_EVIDENCE_KEY"
 _NAME = "evidence"
 _ENVELOPE = b'{"payload"'
-_SIGNED = ("runs/*/evidence/*.json", "access/*.json", "decisions/*/log/*.json")
+_SIGNED = (
+    "runs/*/evidence/*.json",
+    "access/*.json",
+    "decisions/*/log/*.json",
+    "retention/*.json",
+)
 _RELEASES = "releases/*/*/*.json"
 
 

@@ -1,0 +1,135 @@
+"""How long each class of data is kept: ``policies/retention.yaml``, read strictly."""
+
+from __future__ import annotations
+
+import hashlib
+from calendar import isleap
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from components.audit.question_catalogue import REGULATIONS
+from components.contract.errors import InputError
+from components.contract.json_schema import validate
+from components.contract.strict_yaml import load_yaml
+
+
+class DataClass(StrEnum):
+    """Classes of data, as the policy names them. What is signed is none of them and stays."""
+
+    DATASETS = "datasets"
+    DECISION_LOGS = "decision_logs"
+    MODELS = "models"
+    PREDICTIONS = "predictions"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How long one class is kept, in whole years, and the ids of the regulations that ask for it.
+
+    ``outputs`` are names of stage outputs that are of this class.
+    """
+
+    years: int
+    serves: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def keep_until(self, since: datetime) -> date:
+        """The last day, in UTC, on which something is kept; of a 29 February, the 1 March."""
+        day = since.astimezone(UTC).date()
+        if (day.month, day.day) == (2, 29) and not isleap(day.year + self.years):
+            return date(day.year + self.years, 3, 1)
+        return day.replace(year=day.year + self.years)
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionPolicy:
+    """The policy. ``digest`` is the SHA-256 of its file.
+
+    ``rules`` has the classes in the order of the file. ``kept_outputs`` are stage outputs and
+    ``kept_folders`` folders of a home that no purge takes.
+    """
+
+    name: str
+    digest: str
+    rules: Mapping[DataClass, Rule]
+    kept_outputs: frozenset[str]
+    kept_folders: frozenset[str]
+
+    def class_of(self, output: str) -> DataClass | None:
+        """The class of a stage's output; None where no purge takes it, or nobody knows it."""
+        return next((c for c, rule in self.rules.items() if output in rule.outputs), None)
+
+    def knows(self, output: str) -> bool:
+        """Whether the policy says what a stage's output is."""
+        return output in self.kept_outputs or self.class_of(output) is not None
+
+
+def load_retention(path: Path, regulations: Path = REGULATIONS) -> RetentionPolicy:
+    """Read a retention policy.
+
+    Raises:
+        InputError: an unknown key, class or rule, an output in two classes, or fewer years than a
+            rule asks for; names the file and the field.
+    """
+    rules, _ = load_yaml(regulations)
+    validate(rules, "regulations-v1.schema.json", regulations)
+    document, raw = load_yaml(path)
+    validate(document, "retention-v1.schema.json", path)
+    known = rules["regulations"].keys()
+    _require_known(path, "at_least", document["at_least"], known)
+    classes, kept = document["classes"], document["never_purged"]
+    _require_once(path, {**classes, "never_purged": kept})
+    return RetentionPolicy(
+        name=document["name"],
+        digest=hashlib.sha256(raw).hexdigest(),
+        rules={
+            DataClass(name): _rule(path, name, held, document["at_least"], known)
+            for name, held in classes.items()
+        },
+        kept_outputs=frozenset(kept["outputs"]),
+        kept_folders=frozenset(kept["folders"]),
+    )
+
+
+def _rule(
+    path: Path,
+    name: str,
+    held: Mapping[str, Any],
+    at_least: Mapping[str, int],
+    known: Collection[str],
+) -> Rule:
+    where = f"classes.{name}"
+    _require_known(path, f"{where}.serves", held["serves"], known)
+    for rule in held["serves"]:
+        if held["years"] < at_least.get(rule, 0):
+            raise InputError(
+                f"{held['years']} years are fewer than {rule} asks for",
+                where=f"{path}, field {where}.years",
+                expected=f"at least {at_least[rule]}",
+            )
+    return Rule(held["years"], tuple(held["serves"]), tuple(held["outputs"]))
+
+
+def _require_known(path: Path, field: str, named: Collection[str], known: Collection[str]) -> None:
+    if unknown := set(named) - set(known):
+        raise InputError(
+            f"no regulation {min(unknown)!r}",
+            where=f"{path}, field {field}",
+            expected="ids of regulations.yaml: " + ", ".join(sorted(known)),
+        )
+
+
+def _require_once(path: Path, sections: Mapping[str, Any]) -> None:
+    seen: set[str] = set()
+    for name, held in sections.items():
+        if twice := seen & set(held["outputs"]):
+            raise InputError(
+                f"{min(twice)!r} stands in two classes",
+                where=f"{path}, field outputs of {name}",
+                expected="each output in one class",
+            )
+        seen |= set(held["outputs"])
