@@ -167,8 +167,8 @@ def _summary(restored: Restored) -> Iterator[str]:
         )
     if restored.untold:
         yield (
-            f"{named}: no answer tells of {restored.untold} earlier releases, for their runs are in"
-            " none of these bundles"
+            f"{named}: earlier releases that no answer tells of, for none of these bundles has"
+            f" their runs: {restored.untold}"
         )
 
 

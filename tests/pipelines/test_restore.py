@@ -51,9 +51,12 @@ def bundle(made: Path) -> Path:
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
-    """A sound bundle whose records say next to nothing; its key lies beside it."""
+    """A sound bundle of a second release whose records say next to nothing; its key beside it."""
     path = tmp_path / "bare.zip"
-    path.write_bytes(small_bundle.seal(small_bundle.released()))
+    draft = small_bundle.released()
+    earlier = small_bundle.release("run-1", at=small_bundle.clock(0), head=small_bundle.sha("head"))
+    draft.releases = [earlier, small_bundle.release(small_bundle.RUN, 2)]
+    path.write_bytes(small_bundle.seal(draft))
     path.with_suffix(".pub").write_bytes(public_pem(small_bundle.raw_key("home")))
     return path
 
@@ -148,6 +151,8 @@ def test_what_a_bundle_lacks_exits_1_and_is_told_by_question(bare: Path) -> None
     assert done.exit_code == 1
     lines = done.output.splitlines()
     assert f"D3 tfx lacks rows: dataset/{small_bundle.sha('data')} has no rows" in lines
+    untold = "earlier releases that no answer tells of, for none of these bundles has their runs: 1"
+    assert f"tfx, 1 run: {untold}" in lines
     assert lines[-1] == "not restored"
 
 
