@@ -129,8 +129,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "alias_moved",
-        "The alias of the model in use is moved by hand to one that a gate had blocked",
-        "A model that was found unfair decides.",
+        "The alias of the model in use is moved by hand to a version that no gate has seen",
+        "A model decides that nobody has judged.",
         Moment.AFTER,
         ("pytorch",),
     ),

@@ -35,6 +35,9 @@ class Outcome(StrEnum):
     """A model was trained and never pushed."""
     AT_AUDIT = "caught at audit"
     """Nothing was stopped; whoever looks into what the tools keep is told."""
+    KEPT_OUT = "kept out"
+    """Nothing was stopped, and what was wrong never came in: a scan of all that was written shows
+    it."""
     MISSED = "missed"
     """Nothing was stopped and nothing is told."""
     NOT_EXPRESSIBLE = "cannot be expressed"
