@@ -112,6 +112,8 @@ def _verdict(differences: Sequence[Difference]) -> str:
 
 
 def _print(checks: Sequence[StackCheck], notes: Sequence[str]) -> None:
+    from components.audit.differences import plain
+
     for check in checks:
         for d in check.differences:
             told = d.to_json()
@@ -120,6 +122,8 @@ def _print(checks: Sequence[StackCheck], notes: Sequence[str]) -> None:
                 typer.echo(f"    {told['old']} -> {told['new']}")
             elif d.old is not None or d.new is not None:
                 typer.echo(f"    was {told['old']}" if d.new is None else f"    {told['new']}")
+        for stone in check.purged:
+            typer.echo(f"{stone.told}: {plain(stone.name)}")
         gone = f" ({check.files.gone} no longer there)" if check.files.gone else ""
         typer.echo(
             f"{check.stack}: {len(check.runs)} runs, {check.entries} entries of {check.store}, "

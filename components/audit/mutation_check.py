@@ -23,6 +23,8 @@ from components.audit.artifact_check import (
 from components.audit.differences import Difference, Kind
 from components.audit.evidence_runs import RunFacts, read_run, read_runs
 from components.audit.mutations import Evidence, compare
+from components.audit.retention_accounts import without_purged
+from components.audit.retention_log import Tombstone
 from components.contract.errors import EvidenceError, InputError
 from components.contract.stages import Stage
 from components.lineage.evidence_keys import HomeKeys
@@ -39,7 +41,10 @@ _UNFINISHED = "unfinished"
 
 @dataclass(frozen=True, slots=True)
 class StackCheck:
-    """What was compared in one stack: its store's name, and how many of what."""
+    """What was compared in one stack: its store's name, and how many of what.
+
+    ``purged`` are tombstones of data of its runs; what they account for is no difference.
+    """
 
     stack: str
     store: str
@@ -48,6 +53,7 @@ class StackCheck:
     queries: int
     files: FileCheck
     differences: tuple[Difference, ...]
+    purged: tuple[Tombstone, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Counts, and every difference."""
@@ -60,6 +66,7 @@ class StackCheck:
             "files": self.files.checked,
             "filesGone": self.files.gone,
             "differences": [d.to_json() for d in self.differences],
+            "purged": [{"tombstone": t.number, "name": t.name} for t in self.purged],
         }
 
 
@@ -105,8 +112,9 @@ def check_stack(home: Path, stack: str, store: LineageStore, run: str | None = N
     found += files.differences
     if run is None:  # one run's evidence cannot tell what the others pushed
         found += check_serving(home, stack, evidence.runs.values())
+    left, purged = without_purged(home, evidence.runs, found)
     return StackCheck(
-        stack, store.name, tuple(evidence.runs), entries, queries, files, tuple(found)
+        stack, store.name, tuple(evidence.runs), entries, queries, files, tuple(left), purged
     )
 
 

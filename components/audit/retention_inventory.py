@@ -16,10 +16,10 @@ from components.audit.evidence_runs import RunFacts
 from components.audit.mutation_check import read_signed, stack_of
 from components.audit.mutations import Evidence
 from components.audit.retention_files import RunFiles, files_of
-from components.audit.retention_items import Item, Part, Use
+from components.audit.retention_items import Item, Part, Use, ended
 from components.audit.retention_log import FOLDER
 from components.audit.retention_policy import DataClass, RetentionPolicy
-from components.audit.retention_uses import LogFacts, ended, joined, read_log, uses
+from components.audit.retention_uses import LogFacts, joined, read_log, uses
 from components.contract.errors import EvidenceError
 from components.decisions.decision_log import decision_logs
 from components.lineage.digests import parse_canonical

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from components.audit.evidence_runs import RunFacts
 from components.audit.retention_policy import DataClass
 from components.contract.errors import EvidenceError
 from components.lineage.digests import sha256_file, sha256_tree
@@ -84,6 +85,12 @@ class Item:
     parts: tuple[Part, ...]
     others: tuple[Path, ...] = ()
     elsewhere: bool = False
+
+
+def ended(run: RunFacts) -> datetime | None:
+    """When the last record of a run says that it was over."""
+    times = [run.finished, *(s.finished for s in run.stages)]
+    return max((datetime.fromisoformat(t) for t in times if t), default=None)
 
 
 def _digest(path: Path) -> str:

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from components.audit.evidence_runs import RunFacts
 from components.audit.mutations import Evidence
-from components.audit.retention_items import Use
+from components.audit.retention_items import Use, ended
 from components.contract.errors import EvidenceError
 from components.decisions.decision_log import PREDICATE_TYPE, DecisionLog
 from components.lineage.signed_log import SignedLog
@@ -93,9 +93,3 @@ def joined(several: Iterable[Use]) -> Use:
     for use in several:
         whole.join(use)
     return whole
-
-
-def ended(run: RunFacts) -> datetime | None:
-    """When the last record of a run says that it was over."""
-    times = [run.finished, *(s.finished for s in run.stages)]
-    return max((datetime.fromisoformat(t) for t in times if t), default=None)

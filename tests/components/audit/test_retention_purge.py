@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from components.audit.differences import Kind
+from components.audit.mutation_check import StackCheck, check_stack
 from components.audit.retention import State
 from components.audit.retention_holds import lift_hold, place_hold
 from components.audit.retention_log import purged, read_records
@@ -17,6 +19,7 @@ from components.audit.retention_policy import RetentionPolicy
 from components.audit.retention_purge import Purge, preview, purge, undisturbed
 from components.contract.errors import EvidenceError, InputError
 from components.lineage.digests import sha256_file
+from tests.recorded_store import recorded_store, sign_receipts
 from tests.retained_home import LATER, LOG, NOW, RetainedHome, check, make_home, rules, states
 
 
@@ -363,3 +366,55 @@ def test_without_a_tombstone_nothing_goes(
 def test_the_shipped_policy_is_what_tests_purge_by() -> None:
     policy: RetentionPolicy = rules()
     assert {rule.years for rule in policy.rules.values()} == {6}
+
+
+# ---- what the mutation check says afterwards
+
+
+def _mutations(home: Path, run: str | None = None) -> StackCheck:
+    return check_stack(home, "tfx", recorded_store(home), run)
+
+
+def test_what_was_purged_is_no_mutation(kept: RetainedHome) -> None:
+    sign_receipts(kept.home, recorded_store(kept.home))
+    assert _mutations(kept.home).differences == ()
+    _purge(kept.home)
+    found = _mutations(kept.home)
+    assert found.differences == ()
+    names = {t.name for t in read_records(kept.home).tombstones} - {f"decisions/{LOG}"}
+    assert {t.name for t in found.purged} == names
+    assert {p["name"] for p in found.to_json()["purged"]} == names
+    of_one = _mutations(kept.home, kept.first)
+    assert of_one.differences == ()
+    assert {t.name for t in of_one.purged} == {n for n in names if kept.first in n}
+
+
+def test_what_was_deleted_without_a_tombstone_is_one(kept: RetainedHome) -> None:
+    sign_receipts(kept.home, recorded_store(kept.home))
+    lost = min((kept.home / kept.own).rglob("*.parquet"))
+    lost.unlink()
+    _purge(kept.home)
+    for path in (kept.home / "runs" / kept.second).rglob("*redictions.parquet"):
+        path.unlink()
+    told = {(d.kind, d.where) for d in _mutations(kept.home).differences}
+    assert (Kind.DATA, lost.relative_to(kept.home).as_posix()) in told
+    assert {kind for kind, _ in told} == {Kind.DATA, Kind.MISSING_FILE}
+    assert all(kept.second in where for kind, where in told if kind is Kind.MISSING_FILE)
+
+
+def test_what_is_put_in_the_place_of_purged_data_is_one(kept: RetainedHome) -> None:
+    sign_receipts(kept.home, recorded_store(kept.home))
+    place = min((kept.home / kept.own).rglob("*.parquet"))
+    _purge(kept.home)
+    place.write_bytes(b"other rows")
+    [told] = _mutations(kept.home).differences
+    assert (told.kind, told.where) == (Kind.DATA, place.relative_to(kept.home).as_posix())
+
+
+def test_without_sound_tombstones_everything_purged_is_missing(kept: RetainedHome) -> None:
+    sign_receipts(kept.home, recorded_store(kept.home))
+    _purge(kept.home)
+    (kept.home / "retention" / "00000002.json").write_text("{}")
+    found = _mutations(kept.home)
+    assert found.purged == ()
+    assert {d.kind for d in found.differences} == {Kind.DATA, Kind.MISSING_FILE, Kind.EVIDENCE}
