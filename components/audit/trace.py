@@ -193,7 +193,8 @@ def _training(home: Path, run: RunRecords, taken: dict[str, Any]) -> dict[str, A
         **found,
         "rows": dataset.rows(TRAINING),
         "root": dataset.root(TRAINING),
-        "sources": dataset.manifest["sources"],
+        # Without their digests: who has all rows of a file but one could try that one by them.
+        "sources": [source["name"] for source in dataset.manifest["sources"]],
         "spans": list(dataset.manifest["splits"][TRAINING]["spans"]),
         "case": _proved(rows, taken["assay_row"]),
         "person": _person(home, rows, taken["assay_entity"]),

@@ -126,10 +126,8 @@ def _training(held: dict[str, Any]) -> Iterator[Branch]:
         yield Branch(held["missing"])
         return
     yield Branch(f"{held['rows']} rows, Merkle root {held['root']}")
-    sources = (
-        Branch(f"{source['name']}, SHA-256 {source['sha256']}") for source in held["sources"]
-    )
-    yield Branch(f"spans {', '.join(held['spans'])}, read from", tuple(sources))
+    sources = tuple(Branch(name) for name in held["sources"])
+    yield Branch(f"spans {', '.join(held['spans'])}, read from", sources)
     yield Branch(f"this case {_proved(held['case'])}", tuple(_about(held["case"])))
     person = held["person"]
     if "missing" in person:
