@@ -11,19 +11,22 @@ from pipelines.evidence_commands import reads_evidence
 from pipelines.options import HomeOption, JsonOption
 
 _DEFAULT_HOME = Path(".assay")
+_MOST_SHOWN = 20
 
 
 @reads_evidence
 def impact(
     member: Annotated[str | None, typer.Option(help="A person, by the entity column.")] = None,
     span: Annotated[str | None, typer.Option(help="A span, by its label.")] = None,
-    file: Annotated[str | None, typer.Option(help="A source file, by its name.")] = None,
+    file: Annotated[
+        str | None, typer.Option(help="A source file, by its name; folders do not count.")
+    ] = None,
     home: HomeOption = _DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
     """Say which datasets, runs, models, releases and decisions depend on one of these.
 
-    Exit 0 also where nothing does, 1 where a dataset that runs read is missing: then nobody knows.
+    Exit 0 also where nothing does, 1 where data or records are missing: then nobody knows.
     """
     from components.audit.access_log import record_access
     from components.audit.impact import Target
@@ -39,25 +42,39 @@ def impact(
             expected="one of --member, --span and --file",
         )
     require_home(home)
-    target = Target(member, span, file)
+    target = Target(member, span, file and Path(file).name)
     found = depends(home, target)
     counts = ", ".join(f"{len(found[k])} {k}" for k in ("datasets", "runs", "releases"))
     decisions = sum(d["decisions"] for d in found["decisions"])
     result = f"{counts}, {decisions} decisions"
-    if found["missing"]:
-        result += f"; {len(found['missing'])} datasets are missing, so there may be more"
+    missing = [f"{kind[:-1]} {name}" for kind, held in found["missing"].items() for name in held]
+    if missing:
+        result += f"; {len(missing)} sources are missing, so there may be more"
     record_access(home, "impact", [target.kind], result)
     if as_json:
         print_json(found)
     else:
+        for name in missing:
+            typer.echo(f"{name}: what it held is missing, and nobody can say what depends on it")
         _print(found)
+        if not found["datasets"]:
+            typer.echo(_nothing(found))
         typer.echo(f"{target.kind}: {result}")
-    raise typer.Exit(1 if found["missing"] else 0)
+    raise typer.Exit(1 if missing else 0)
+
+
+def _nothing(found: dict[str, Any]) -> str:
+    """That no dataset holds the target, with what could have been asked about instead."""
+    kind, known = found["target"], found["known"]
+    text = f"no dataset version that is in this home holds that {kind}"
+    if kind == "member":
+        return text
+    shown = ", ".join(map(repr, known[:_MOST_SHOWN])) or "none"
+    more = f" and {len(known) - _MOST_SHOWN} more" if len(known) > _MOST_SHOWN else ""
+    return f"{text}; those it has: {shown}{more}"
 
 
 def _print(found: dict[str, Any]) -> None:
-    for version in found["missing"]:
-        typer.echo(f"dataset {version} is missing: nobody can say whether it depends on this")
     for held in found["datasets"]:
         rows = ", ".join(f"{n} rows of {split}" for split, n in held["rows"].items())
         typer.echo(f"dataset {held['dataset']} {held['version']}: {rows}")
@@ -67,8 +84,11 @@ def _print(found: dict[str, Any]) -> None:
     for held in found["releases"]:
         how = "learned from it" if held["learned"] else "did not learn from it"
         where = f"{held['dataset']} in {held['stack']}"
-        typer.echo(f"release {held['release']} of {where}, {held['at']}: {how}")
+        made = f"made {held['decisions']} decisions"
+        model = f"model {held['model']}"
+        typer.echo(f"release {held['release']} of {where}, {held['at']}: {how}, {made}; {model}")
     for held in found["decisions"]:
         outcomes = ", ".join(f"{n} {k}" for k, n in held.get("outcomes", {}).items())
         told = f"{held['decisions']} decisions{f' ({outcomes})' if outcomes else ''}"
-        typer.echo(f"log {held['log']}, by release {held['release']}: {told}")
+        where = f"{held['dataset']} in {held['stack']}"
+        typer.echo(f"log {held['log']}, by release {held['release']} of {where}: {told}")

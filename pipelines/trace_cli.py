@@ -27,11 +27,10 @@ def trace(
     from components.audit.access_log import record_access
     from components.audit.differences import plain
     from components.audit.trace import trace as follow
-    from components.audit.trace_page import to_html
     from components.audit.trace_tree import drawn, tree_of
     from components.contract.errors import InputError
-    from components.lineage.durable import writable_directory, write_atomically
     from pipelines.evidence_commands import require_home
+    from pipelines.files import require_target, write
     from pipelines.json_output import print_json
 
     require_home(home)
@@ -41,12 +40,14 @@ def trace(
             where=str(html),
             expected="a file elsewhere (`--html FILE`)",
         )
+    require_target(html)
     found = follow(home, decision)
     result = f"{len(found.differences)} links differ" if found.differences else "every link holds"
     record_access(home, "trace", [decision], result)
     if html is not None:
-        writable_directory(html.parent)
-        write_atomically(html, to_html(found))
+        from components.audit.trace_page import to_html
+
+        write(html, to_html(found))
     if as_json:
         print_json(found.to_json())
     else:

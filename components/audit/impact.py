@@ -7,28 +7,25 @@ told about, and the person's name is not told again.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from components.audit.evidence_runs import RunFacts, read_runs
-from components.contract.contract_loader import load_contract
+from components.audit.impact_decisions import Named, about, maker, of_releases
+from components.contract.bound_documents import entity_column
 from components.contract.errors import EvidenceError
 from components.contract.stages import Stage
-from components.datasets.canonical import SPLITS, Dataset
-from components.decisions.decision_log import DecisionLog, decision_id, decision_logs
+from components.datasets.dataset import SPLITS, Dataset
+from components.decisions.decision_log import DecisionLog, decision_logs
 from components.lineage.commitments import entity_tag
 from components.lineage.evidence_keys import HomeKeys
 from components.lineage.row_key import read_row_key
 from components.release.records import Release, histories, read_releases
-
-MOST_LISTED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +51,12 @@ def impact(home: Path, target: Target) -> dict[str, Any]:
             source file by its name.
 
     Returns:
-        ``missing``: dataset versions that runs read and the home no longer has, about which nobody
-        can say anything; ``datasets`` with rows by split; ``runs`` that read one of them, with
-        ``trained`` where the target is among the training rows; ``releases`` of those runs;
+        ``missing``: about which nobody can say anything: ``datasets`` that runs read and the home
+        no longer has, ``runs`` that were released and have no evidence, ``logs`` of a release that
+        is in no history; ``known``: the spans or source files that the home has, where one of them
+        is asked about; ``datasets`` that hold the target, with its rows by split; ``runs`` that
+        read one of them, with ``trained`` where the target is among the rows that their model was
+        trained on; ``releases`` of those runs, with all ``decisions`` that each has made;
         ``decisions`` by log and outcome, of a person: those about them; else those of a model that
         depends on the target.
 
@@ -67,25 +67,66 @@ def impact(home: Path, target: Target) -> dict[str, Any]:
     if target.member is not None:
         read_row_key(home)  # without it half an answer would pass for a whole one
     directories = _directories(home)
-    runs = read_runs(directories, HomeKeys(home).trusted()) if directories else []
-    datasets = _datasets(home, target, runs)
-    held = {d["version"]: d for d in datasets}
-    touched = [r for r in runs if r.inputs["datasetVersion"] in held]
-    trained = {
-        r.run for r in touched if held[r.inputs["datasetVersion"]]["rows"].get("train", 0) > 0
-    }
-    releases = [r for r in _releases(home) if r.run in {t.run for t in touched}]
-    learned = {(r.dataset, r.stack, r.number) for r in releases if r.run in trained}
-    present = {d.name for d in (home / "datasets").glob("*/*") if d.is_dir()}
-    named = {r.inputs["datasetVersion"] for r in runs}
+    runs = {r.run: r for r in read_runs(directories, HomeKeys(home).trusted())}
+    opened = _opened(home)
+    held = _datasets(home, target, runs.values(), opened)
+    touched = {r.run: r for r in runs.values() if _data(r, runs) in held}
+    trained = {n for n, r in touched.items() if held[_data(r, runs)]["rows"].get("train", 0) > 0}
+    released, logs = _releases(home), decision_logs(home)
+    releases = [r for r in released if r.run in touched]
+    learned = {_named(r) for r in releases if r.run in trained}
     return {
         "target": target.kind,
-        "missing": sorted(v for v in named if v[:16] not in present),
-        "datasets": datasets,
-        "runs": [_run(r, trained=r.run in trained) for r in touched],
-        "releases": [_release(r, learned=r.run in trained) for r in releases],
-        "decisions": _decisions(home, target, learned),
+        "missing": {
+            "datasets": sorted(
+                {_data(r, runs) for r in runs.values()} - {d.version for d in opened}
+            ),
+            "runs": sorted({r.run for r in released} - runs.keys()),
+            "logs": [x.log_id for x in logs if maker(x) not in map(_named, released)],
+        },
+        "known": sorted({name for d in opened for name in _names(d, target)}),
+        "datasets": list(held.values()),
+        "runs": [_run(r, runs, trained=n in trained) for n, r in touched.items()],
+        "releases": [_release(r, logs, learned=r.run in trained) for r in releases],
+        "decisions": _decisions(home, target, logs, learned),
     }
+
+
+def _data(run: RunFacts, runs: Mapping[str, RunFacts]) -> str:
+    """The dataset version that a run's model was trained on."""
+    return _origin(run, runs).inputs["datasetVersion"]
+
+
+def _origin(run: RunFacts, runs: Mapping[str, RunFacts]) -> RunFacts:
+    """The run that trained a run's model: itself, or the one that it continues.
+
+    Raises:
+        EvidenceError: that one is not there, or is not as it was when the run continued it.
+    """
+    if run.continued is None:
+        return run
+    name, head = run.continued
+    if name not in runs or runs[name].head != head:
+        raise EvidenceError(f"run {name} is not as it was when {run.run} continued it")
+    return runs[name]
+
+
+def _opened(home: Path) -> list[Dataset]:
+    found = []
+    for path in sorted((home / "datasets").glob("*/*/manifest.json")):
+        dataset = Dataset.described(path.parent)
+        if dataset.version[:16] != path.parent.name:
+            raise EvidenceError(f"{path.parent} is not the dataset version of that name")
+        found.append(dataset)
+    return found
+
+
+def _names(dataset: Dataset, target: Target) -> Iterator[str]:
+    """What could have been asked about in a dataset; of persons nothing is told."""
+    if target.span is not None:
+        yield from dataset.spans
+    if target.file is not None:
+        yield from (s["name"] for s in dataset.manifest["sources"])
 
 
 def _directories(home: Path) -> list[Path]:
@@ -96,36 +137,34 @@ def _releases(home: Path) -> list[Release]:
     return [r for dataset, stack in histories(home) for r in read_releases(home, dataset, stack)]
 
 
-def _datasets(home: Path, target: Target, runs: list[RunFacts]) -> list[dict[str, Any]]:
+def _datasets(
+    home: Path, target: Target, runs: Collection[RunFacts], opened: list[Dataset]
+) -> dict[str, dict[str, Any]]:
     """Dataset versions that hold the target, with its rows by split; each is read once."""
     entities = _entities(home, runs) if target.member is not None else {}
-    found = []
-    for path in sorted((home / "datasets").glob("*/*/manifest.json")):
-        dataset = Dataset.open(path.parent)
+    found = {}
+    for dataset in opened:
         rows = _rows(dataset, target, entities.get(dataset.version))
         if any(rows.values()):
-            name = dataset.manifest["dataset"]
-            found.append({"dataset": name, "version": dataset.version, "rows": rows})
+            name, version = dataset.manifest["dataset"], dataset.version
+            found[version] = {"dataset": name, "version": version, "rows": rows}
     return found
 
 
-def _entities(home: Path, runs: list[RunFacts]) -> dict[str, str]:
+def _entities(home: Path, runs: Collection[RunFacts]) -> dict[str, str]:
     """The column that names a person in each dataset version, by the contract of who read it."""
     columns: dict[str, str] = {}
     for run in runs:
         if (digest := run.inputs["contract"]) in columns:
             continue
-        contract = load_contract(home / "runs" / run.run / "contract.yaml")
-        if contract.digest != digest:
-            raise EvidenceError(f"the contract of run {run.run} is not the one it was bound to")
-        columns[digest] = contract.entity.name
+        columns[digest] = entity_column(home / "runs" / run.run / "contract.yaml", digest)
     return {r.inputs["datasetVersion"]: columns[r.inputs["contract"]] for r in runs}
 
 
 def _rows(dataset: Dataset, target: Target, entity: str | None) -> dict[str, int]:
     splits = dataset.manifest["splits"]
     if target.file is not None:
-        named = target.file in {s["name"] for s in dataset.manifest["sources"]}
+        named = target.file in _names(dataset, target)
         return {split: dataset.rows(split) for split in SPLITS if named}
     if target.span is not None:
         spans = {split: splits[split]["spans"].get(target.span) for split in SPLITS}
@@ -135,28 +174,29 @@ def _rows(dataset: Dataset, target: Target, entity: str | None) -> dict[str, int
     return {
         split: n
         for split in SPLITS
-        if (n := sum(_of_person(f, entity, str(target.member)) for f in dataset.files(split=split)))
+        if (n := _of_person(dataset, split, entity, str(target.member)))
     }
 
 
-def _of_person(file: Path, entity: str, member: str) -> int:
-    people = pq.read_table(file, columns=[entity])[entity].cast(pa.string())
-    return int(pc.sum(pc.equal(people, member)).as_py() or 0)
+def _of_person(dataset: Dataset, split: str, entity: str, member: str) -> int:
+    files = map(dataset.parquet, dataset.files(split=split))
+    people = (file.read(columns=[entity])[entity].cast(pa.string()) for file in files)
+    return sum(int(pc.sum(pc.equal(held, member)).as_py() or 0) for held in people)
 
 
-def _run(run: RunFacts, *, trained: bool) -> dict[str, Any]:
-    train = run.stage(Stage.TRAIN)
+def _run(run: RunFacts, runs: Mapping[str, RunFacts], *, trained: bool) -> dict[str, Any]:
+    train = _origin(run, runs).stage(Stage.TRAIN)
     digests = {o[0]: o[3] for o in train.outputs} if train else {}
     return {
         "run": run.run,
-        "dataset": run.inputs["datasetVersion"],
+        "dataset": _data(run, runs),
         "outcome": run.outcome,
         "model": digests.get("model"),
         "trained": trained,
     }
 
 
-def _release(release: Release, *, learned: bool) -> dict[str, Any]:
+def _release(release: Release, logs: list[DecisionLog], *, learned: bool) -> dict[str, Any]:
     return {
         "dataset": release.dataset,
         "stack": release.stack,
@@ -165,52 +205,18 @@ def _release(release: Release, *, learned: bool) -> dict[str, Any]:
         "model": release.model,
         "at": release.at.isoformat(),
         "learned": learned,
+        "decisions": sum(log.rows for log in logs if maker(log) == _named(release)),
     }
+
+
+def _named(release: Release) -> Named:
+    return release.dataset, release.stack, release.number
 
 
 def _decisions(
-    home: Path, target: Target, learned: set[tuple[str, str, int]]
+    home: Path, target: Target, logs: list[DecisionLog], learned: set[Named]
 ) -> list[dict[str, Any]]:
-    logs = decision_logs(home)
-    if target.member is not None and logs:
-        tag = entity_tag(read_row_key(home), target.member)
-        found = [_about(log, tag) for log in logs]
-    else:
-        found = [_all(log) for log in logs if _named(log) in learned]
-    return [f for f in found if f["decisions"]]
-
-
-def _named(log: DecisionLog) -> tuple[str, str, int]:
-    return log.header["dataset"], log.header["stack"], log.header["release"]
-
-
-def _all(log: DecisionLog) -> dict[str, Any]:
-    return {"log": log.log_id, "release": log.header["release"], "decisions": log.rows}
-
-
-def _about(log: DecisionLog, tag: bytes) -> dict[str, Any]:
-    """Decisions about one person; the segments that hold one are known to be what was signed."""
-    outcomes: Counter[str] = Counter()
-    names: list[str] = []
-    for hits in _hits(log, tag):
-        outcomes.update(hits["outcome"].to_pylist())
-        names += [decision_id(log.log_id, row) for row in hits["row"].to_pylist()]
-    return {
-        "log": log.log_id,
-        "release": log.header["release"],
-        "decisions": sum(outcomes.values()),
-        "outcomes": dict(sorted(outcomes.items())),
-        "ids": names[:MOST_LISTED],
-    }
-
-
-def _hits(log: DecisionLog, tag: bytes) -> Iterator[pa.Table]:
-    for segment in log.segments:
-        try:
-            file = log.open_segment(segment)
-            people = file.read(columns=["assay_entity"])["assay_entity"]
-        except (OSError, pa.ArrowException) as error:
-            raise EvidenceError(f"{segment.file} of log {log.log_id} is no segment") from error
-        mine = pc.equal(people, pa.scalar(tag, pa.binary(16)))
-        if pc.any(mine).as_py():
-            yield file.read(columns=["row", "outcome"]).filter(mine)
+    if target.member is None or not logs:
+        return of_releases(logs, learned)
+    tag = entity_tag(read_row_key(home), target.member)
+    return [found for log in logs if (found := about(log, tag))["decisions"]]

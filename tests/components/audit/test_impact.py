@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from components.audit.impact import Target, impact
 from components.contract.errors import EvidenceError, InputError
+from components.lineage.digests import canonical_json
 from components.stacks.process import ReleaseProcess
 from tests import seeded
 from tests.decided import decide, rows_of
@@ -18,17 +20,35 @@ from tests.plain_stack import PlainStack, start
 
 
 @pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> ReleaseProcess:
-    """A released run with a log about evaluation rows, and a second run on other data."""
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ReleaseProcess]:
+    """Released runs ``a`` and ``b`` on different data, and ``other`` on b's data in another stack.
+
+    Each has a log about evaluation rows of a: ``a-log``, ``b-log`` and ``other-log``.
+    """
     folder = tmp_path_factory.mktemp("home")
     contract, policy = seeded.write_documents(folder / "documents")
-    runs = []
-    for name, seed in (("a", 1), ("b", 2)):
-        data = seeded.write_rows(folder / f"{name}.csv", seed=seed)
-        runs.append(start(folder, "plain", policy=policy, contract=contract, data=data))
-        assert PlainStack(runs[-1]).run() == "released"
-    decide(runs[0], "a-log", rows_of(runs[0], "evaluation"))
-    return runs[0]
+    files = {n: seeded.write_rows(folder / f"{n}.csv", seed=s) for n, s in (("a", 1), ("b", 2))}
+    made = {}
+    for name, file, stack in (("a", "a", "tfx"), ("b", "b", "tfx"), ("other", "b", "pytorch")):
+        made[name] = start(
+            folder, "plain", policy=policy, contract=contract, data=files[file], stack=stack
+        )
+        assert PlainStack(made[name]).run() == "released"
+    for name, number in (("a", 1), ("b", 2), ("other", 1)):
+        decide(made[name], f"{name}-log", rows_of(made["a"], "evaluation"), number=number)
+    return made
+
+
+@pytest.fixture
+def process(runs: dict[str, ReleaseProcess]) -> ReleaseProcess:
+    """Run ``a``."""
+    return runs["a"]
+
+
+@pytest.fixture
+def home(process: ReleaseProcess, tmp_path: Path) -> Path:
+    """A copy of the home, to be changed."""
+    return shutil.copytree(_home(process), tmp_path / "home")
 
 
 def _home(process: ReleaseProcess) -> Path:
@@ -48,16 +68,20 @@ def test_a_person_who_was_trained_on(process) -> None:
     assert mine[0]["rows"] == {"train": people.count(people[0])}
     run = next(r for r in found["runs"] if r["run"] == process.spec.run_id)
     assert (run["trained"], run["model"]) == (True, process.model)
-    assert [r["run"] for r in found["releases"] if r["learned"]][:1] == [process.spec.run_id]
+    (release,) = (r for r in found["releases"] if r["run"] == process.spec.run_id)
+    assert (release["learned"], release["decisions"]) == (True, 50)
     assert found["decisions"] == []
 
 
 def test_a_person_who_was_decided_about(process) -> None:
     rows = rows_of(process, "evaluation")[process.contract.entity.name].to_pylist()
     found = impact(_home(process), Target(member=str(rows[0])))
-    (log,) = found["decisions"]
-    assert log["decisions"] == rows.count(rows[0]) == len(log["ids"])
-    assert log["ids"][0] == "a-log.0000000000"
+    logs = found["decisions"]
+    assert [(x["log"], x["stack"], x["release"]) for x in logs] == [
+        ("a-log", "tfx", 1), ("b-log", "tfx", 2), ("other-log", "pytorch", 1)
+    ]  # fmt: skip
+    assert {x["decisions"] for x in logs} == {rows.count(rows[0])} == {len(logs[0]["ids"])}
+    assert logs[0]["ids"][0] == "a-log.0000000000"
     assert not any(r["trained"] for r in found["runs"] if r["run"] == process.spec.run_id)
 
 
@@ -67,46 +91,95 @@ def test_a_person_without_rows_is_a_clear_answer(process) -> None:
     assert "nobody" not in json.dumps(found)
 
 
-def test_a_span_and_a_file_reach_every_decision_of_the_model(process) -> None:
-    for target in (Target(span=process.dataset.spans[0]), Target(file="a.csv")):
-        found = impact(_home(process), target)
-        assert process.spec.run_id in {r["run"] for r in found["runs"] if r["trained"]}
-        assert [(d["log"], d["decisions"]) for d in found["decisions"]] == [("a-log", 50)]
-
-
-def test_a_file_of_another_run_does_not(process) -> None:
-    found = impact(_home(process), Target(file="b.csv"))
-    assert process.spec.run_id not in {r["run"] for r in found["runs"]}
-    assert found["decisions"] == []
-
-
-def test_an_unknown_span_or_file_touches_nothing(process) -> None:
-    for target in (Target(span="1900"), Target(file="c.csv")):
-        assert impact(_home(process), target)["runs"] == []
-
-
-def test_without_the_row_key_decisions_are_not_told_to_be_about_anybody(
-    process, tmp_path: Path
+@pytest.mark.parametrize(
+    ("target", "reached"),
+    [
+        (Target(span="2001"), {"a", "b", "other"}),
+        (Target(file="a.csv"), {"a"}),
+        (Target(file="b.csv"), {"b", "other"}),
+    ],
+)
+def test_a_span_and_a_file_reach_every_decision_of_the_models(
+    runs: dict[str, ReleaseProcess], target: Target, reached: set[str]
 ) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(_home(process), home)
+    found = impact(_home(runs["a"]), target)
+    ids = {runs[n].spec.run_id for n in reached}
+    assert {d["version"] for d in found["datasets"]} == {runs[n].dataset.version for n in reached}
+    assert {r["run"] for r in found["runs"] if r["trained"]} == ids
+    assert {r["run"] for r in found["releases"] if r["learned"]} == ids
+    assert [(d["log"], d["decisions"]) for d in found["decisions"]] == [
+        (f"{name}-log", 50) for name in sorted(reached)
+    ]
+
+
+def test_an_unknown_span_or_file_touches_nothing_and_the_known_ones_are_named(process) -> None:
+    found = impact(_home(process), Target(span="1900"))
+    assert (found["runs"], found["known"]) == ([], list(process.dataset.spans))
+    found = impact(_home(process), Target(file="c.csv"))
+    assert (found["runs"], found["known"]) == ([], ["a.csv", "b.csv"])
+    assert impact(_home(process), Target(member="nobody"))["known"] == []
+
+
+def test_without_the_row_key_decisions_are_not_told_to_be_about_anybody(home: Path) -> None:
     (home / "keys" / "row.key").unlink()
     with pytest.raises(InputError, match="the row key is missing"):
         impact(home, Target(member="1"))
     assert impact(home, Target(file="a.csv"))["runs"]
 
 
-def test_a_changed_segment_is_named(process, tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(_home(process), home)
+def test_a_changed_segment_is_named(home: Path) -> None:
     (home / "decisions" / "a-log" / "segment-000001.parquet").write_bytes(b"x")
     with pytest.raises(EvidenceError, match="was changed"):
         impact(home, Target(member="1"))
 
 
-def test_a_dataset_that_is_gone_is_named_and_not_passed_over(process, tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(_home(process), home)
-    shutil.rmtree(home / "datasets" / process.contract.name / process.dataset.version[:16])
-    assert impact(home, Target(span="2001"))["missing"] == [process.dataset.version]
-    assert impact(_home(process), Target(span="2001"))["missing"] == []
+def _dataset(home: Path, process: ReleaseProcess) -> Path:
+    return home / "datasets" / process.contract.name / process.dataset.version[:16]
+
+
+@pytest.mark.parametrize("gone", ["whole", "manifest.json"])
+def test_a_dataset_that_is_gone_is_named_and_not_passed_over(
+    process, home: Path, gone: str
+) -> None:
+    if gone == "whole":
+        shutil.rmtree(_dataset(home, process))
+    else:
+        (_dataset(home, process) / gone).unlink()
+    assert impact(home, Target(span="2001"))["missing"]["datasets"] == [process.dataset.version]
+    assert not any(impact(_home(process), Target(span="2001"))["missing"].values())
+
+
+def test_evidence_that_is_gone_is_named_and_not_passed_over(process, home: Path) -> None:
+    shutil.rmtree(home / "runs" / process.spec.run_id / "evidence")
+    assert impact(home, Target(span="2001"))["missing"]["runs"] == [process.spec.run_id]
+    shutil.rmtree(home / "releases" / process.contract.name / "pytorch")
+    assert impact(home, Target(span="2001"))["missing"]["logs"] == ["other-log"]
+
+
+def test_an_edited_manifest_does_not_hide_what_a_model_was_trained_on(process, home: Path) -> None:
+    path = _dataset(home, process) / "manifest.json"
+    manifest = json.loads(path.read_bytes())
+    manifest["sources"] = [{"name": "c.csv", "sha256": "0" * 64}]
+    path.write_bytes(canonical_json(manifest))
+    with pytest.raises(EvidenceError, match="is not the dataset version of that name"):
+        impact(home, Target(file="a.csv"))
+
+
+def test_a_pipe_in_the_place_of_rows_is_refused_and_not_waited_for(process, home: Path) -> None:
+    victim = next(_dataset(home, process).glob("train/*.parquet"))
+    victim.unlink()
+    os.mkfifo(victim)
+    with pytest.raises(EvidenceError, match=f"{victim.name} cannot be read"):
+        impact(home, Target(member="1"))
+
+
+def test_a_model_that_a_later_run_releases_again_was_trained_by_the_earlier_one(
+    process, home: Path
+) -> None:
+    earlier = ReleaseProcess.open(home / "runs" / process.spec.run_id)
+    again = start(home, "plain", continues=earlier)
+    assert PlainStack(again).release() == "released"
+    (run,) = (
+        r for r in impact(home, Target(file="a.csv"))["runs"] if r["run"] == again.spec.run_id
+    )
+    assert (run["trained"], run["model"]) == (True, process.model)

@@ -1,0 +1,69 @@
+"""Decisions that depend on a person, or on what a model was trained on, in every log of a home."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.contract.errors import EvidenceError
+from components.decisions.decision_log import DecisionLog, decision_id
+
+MOST_LISTED = 1_000
+
+Named = tuple[str, str, int]
+"""A release: its dataset, its stack and its number."""
+
+
+def maker(log: DecisionLog) -> Named:
+    """The release that made a log's decisions."""
+    return log.header["dataset"], log.header["stack"], log.header["release"]
+
+
+def of_releases(logs: list[DecisionLog], releases: Collection[Named]) -> list[dict[str, Any]]:
+    """All decisions that some releases made, by log."""
+    made = (log for log in logs if maker(log) in releases and log.rows)
+    return [{**_log(log), "decisions": log.rows} for log in made]
+
+
+def _log(log: DecisionLog) -> dict[str, Any]:
+    dataset, stack, number = maker(log)
+    return {"log": log.log_id, "dataset": dataset, "stack": stack, "release": number}
+
+
+def about(log: DecisionLog, tag: bytes) -> dict[str, Any]:
+    """A log's decisions about one person, by outcome, and their names up to ``MOST_LISTED``.
+
+    Args:
+        log: every segment of it is read, and held against what was signed.
+        tag: the person's, as decisions carry it.
+
+    Raises:
+        EvidenceError: a segment is missing or was changed.
+    """
+    outcomes: Counter[str] = Counter()
+    names: list[str] = []
+    for hits in _hits(log, tag):
+        outcomes.update(hits["outcome"].to_pylist())
+        names += [decision_id(log.log_id, row) for row in hits["row"].to_pylist()]
+    return {
+        **_log(log),
+        "decisions": sum(outcomes.values()),
+        "outcomes": dict(sorted(outcomes.items())),
+        "ids": names[:MOST_LISTED],
+    }
+
+
+def _hits(log: DecisionLog, tag: bytes) -> Iterator[pa.Table]:
+    for segment in log.segments:
+        try:
+            file = log.open_segment(segment)
+            people = file.read(columns=["assay_entity"])["assay_entity"]
+        except (OSError, pa.ArrowException) as error:
+            raise EvidenceError(f"{segment.file} of log {log.log_id} is no segment") from error
+        mine = pc.equal(people, pa.scalar(tag, pa.binary(16)))
+        if pc.any(mine).as_py():
+            yield file.read(columns=["row", "outcome"]).filter(mine)
