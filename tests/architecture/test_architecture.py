@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -77,3 +78,11 @@ def test_kubeflow_is_no_package() -> None:
 def test_no_module_is_a_drawer() -> None:
     names = {p.name for room in ("components", "pipelines") for p in (ROOT / room).rglob("*.py")}
     assert not {n for n in names if "util" in n or "helper" in n or "misc" in n}
+
+
+def test_one_module_of_the_pytorch_stack_imports_keras() -> None:
+    room = ROOT / "components" / "stacks" / "pytorch_stack"
+    imports = re.compile(r"^\s*(?:import|from) keras\b", re.MULTILINE)
+    assert [p.name for p in room.rglob("*.py") if imports.search(p.read_text())] == [
+        "keras_torch.py"
+    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.contract.policy import Training
+from components.stacks import keras_definition
 from components.stacks.mitigation import TrainingGroups, group_columns, training_groups
 from components.stacks.model_signing import sign_trained
 from components.stacks.process import ReleaseProcess
@@ -34,7 +34,6 @@ TRAINED_SCORES = "trained-scores.parquet"
 
 EVALUATION = "evaluation"
 _STEPS_A_CALL = 32
-_EPSILON = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +99,10 @@ def load_rows(
 
 
 def build_network(width: int, training: Training, penalty_strength: float = 0.0) -> keras.Model:
-    """The policy's network, compiled: ReLU layers with dropout, one sigmoid at the end.
-
-    First weights and the optimiser's epsilon are as in PyTorch, so that the two stacks start alike.
-    """
-    layers: list[keras.Layer] = [keras.Input((width,), name="features")]
-    for units in training.hidden:
-        layers += [_dense(width, units, "relu"), keras.layers.Dropout(training.dropout)]
-        width = units
-    layers.append(_dense(width, 1, "sigmoid"))
-    network = keras.Sequential(layers)
+    """The policy's network on TensorFlow, compiled with the policy's optimiser and loss."""
+    network = keras_definition.network(keras, width, training)
     network.compile(
-        optimizer=keras.optimizers.AdamW(
-            learning_rate=training.learning_rate,
-            weight_decay=training.weight_decay,
-            epsilon=_EPSILON,
-        ),
+        optimizer=keras_definition.optimizer(keras, training),
         loss=training_loss(penalty_strength),
         weighted_metrics=[LabelAUC(name="auc")],
         # Many steps a call: the arithmetic is the same, the cost of calling is not.
@@ -123,16 +110,6 @@ def build_network(width: int, training: Training, penalty_strength: float = 0.0)
         jit_compile=False,
     )
     return network
-
-
-def _dense(inputs: int, units: int, activation: str) -> keras.Layer:
-    bound = 1 / math.sqrt(inputs)
-    return keras.layers.Dense(
-        units,
-        activation=activation,
-        kernel_initializer=keras.initializers.RandomUniform(-bound, bound),
-        bias_initializer=keras.initializers.RandomUniform(-bound, bound),
-    )
 
 
 def fit(
