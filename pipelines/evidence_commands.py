@@ -22,7 +22,10 @@ class BrokenEvidenceError(EvidenceError):
 
 
 def reads_evidence(command: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Let a command exit 1 where evidence does not hold; a key that does not count stays exit 2."""
+    """Let a command exit 1 where evidence does not hold; a key that does not count stays exit 2.
+
+    What is missing because it was purged is no broken evidence: it is told as what it is, exit 2.
+    """
 
     @wraps(command)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -31,9 +34,29 @@ def reads_evidence(command: Callable[_P, _R]) -> Callable[_P, _R]:
         except UnknownSignerError:
             raise
         except EvidenceError as error:
+            _require_not_purged(kwargs.get("home"), str(error))
             raise BrokenEvidenceError(f"tampered with or broken: {error}") from error
 
     return wrapped
+
+
+def _require_not_purged(home: object, message: str) -> None:
+    """See that a message is not about data of a home that were purged."""
+    from components.audit.retention_log import FOLDER, purged_names
+
+    if not isinstance(home, Path) or not (home / FOLDER).is_dir():
+        return
+    try:
+        names = purged_names(home)
+    except EvidenceError:
+        return  # then what the message says is all that is known
+    for name, told in names.items():
+        if name.rpartition("/")[2] in message:
+            raise InputError(
+                f"was {told}",
+                where=name,
+                expected="data that are still kept (`assay retention check`)",
+            )
 
 
 def require_home(home: Path) -> None:

@@ -127,20 +127,30 @@ def read_records(home: Path) -> RetentionRecords:
     return RetentionRecords(tuple(holds.values()), tuple(tombstones), len(entries))
 
 
-def purged(home: Path, name: str) -> str:
-    """That a dataset version or a decision log of that name was purged; empty where it was not.
+def purged_names(home: Path) -> dict[str, str]:
+    """Dataset versions and decision logs that were purged, by their paths in the home.
 
-    Args:
-        home: the home.
-        name: its path in the home, as ``decisions/<log id>``.
+    Returns:
+        That it was purged, in a few words, of each whose files are not there.
 
     Raises:
         EvidenceError: the log of holds and tombstones is broken.
     """
-    for stone in reversed(read_records(home).tombstones):
-        if stone.name == name and any(not (home / place).exists() for place in stone.parts):
-            return stone.told
-    return ""
+    return {
+        stone.name: stone.told
+        for stone in read_records(home).tombstones
+        if not stone.name.startswith("runs/")
+        and any(not (home / place).exists() for place in stone.parts)
+    }
+
+
+def purged(home: Path, name: str) -> str:
+    """That a dataset version or a decision log was purged; empty where it was not.
+
+    Raises:
+        EvidenceError: the log of holds and tombstones is broken.
+    """
+    return purged_names(home).get(name, "")
 
 
 def _log(home: Path) -> SignedLog:

@@ -14,6 +14,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from components.audit.retention_log import purged
 from components.audit.training_rows import TRAINING, TrainingRows
 from components.contract.bound_documents import decision_threshold, entity_column
 from components.contract.errors import EvidenceError, InputError
@@ -182,6 +183,8 @@ def _training(home: Path, run: RunRecords, taken: dict[str, Any]) -> dict[str, A
     version, name = inputs["datasetVersion"], inputs["dataset"]
     found: dict[str, Any] = {"dataset": name, "version": version, "split": TRAINING}
     directory = home / "datasets" / name / version[:16]
+    if why := purged(home, f"datasets/{name}/{directory.name}"):
+        return {**found, "missing": f"the dataset version was {why}: nothing is proved"}
     if not directory.is_dir():
         return {**found, "missing": "the dataset version is not in this home: nothing is proved"}
     dataset = Dataset.described(directory)
