@@ -99,7 +99,9 @@ def _edit_model(spoilt: Spoilt) -> None:
 
 
 def _delete_mlflow_run(spoilt: Spoilt) -> None:
-    spoilt.change("UPDATE runs SET lifecycle_stage = 'deleted'")
+    """As ``mlflow gc`` leaves it: the run and all that hangs on it, but not what it registered."""
+    tables = ("latest_metrics", "metrics", "params", "tags", "runs")
+    spoilt.change(*(f"DELETE FROM {t}" for t in tables))  # noqa: S608 - tables of MLflow's own
 
 
 def _edit_mlflow_metric(spoilt: Spoilt) -> None:
@@ -206,6 +208,9 @@ class Aftermath:
             execute(specs, lambda spec, record: None)
             if not any((home / "releases").rglob("*.json")):
                 raise AssayError("the run without a fault was not released, so nothing is compared")
+            for column in self.columns:
+                if message := ask(home, stack, column).message:
+                    raise AssayError(f"a home without a fault fails its audit: {message}")
         return home
 
 

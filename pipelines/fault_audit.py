@@ -48,7 +48,7 @@ def _native(home: Path, stack: str) -> list[str]:
         reading = native_store(stack, home).read(None)
     except (EvidenceError, InputError) as error:
         return [str(error).replace(str(home), "…")]
-    return native_audit(reading.graph, home)
+    return native_audit(reading, home)
 
 
 def _signed(home: Path, stack: str) -> list[str]:
