@@ -62,12 +62,16 @@ class Cases:
         return Path(self.process.spec.home)
 
     def __post_init__(self) -> None:
-        """Outcomes by threshold; a third of the appeals known, a quarter of those overturned."""
-        threshold = self.process.policy.decision_threshold
-        self.outcomes = ["selected" if s >= threshold else "not_selected" for s in self.scores]
+        """A third of the appeals of selected people are known, a quarter of those overturned."""
+        self.decide()
         self.overturned = [
             None if o != "selected" or i % 3 else i % 4 == 0 for i, o in enumerate(self.outcomes)
         ]
+
+    def decide(self) -> None:
+        """Outcomes by score and threshold."""
+        threshold = self.process.policy.decision_threshold
+        self.outcomes = ["selected" if s >= threshold else "not_selected" for s in self.scores]
 
     def batch(self, path: Path) -> Path:
         """The rows without their label, as CSV."""
@@ -81,6 +85,7 @@ class Cases:
         process, contract = self.process, self.process.contract
         release = read_releases(self.home, contract.name, process.spec.stack)[-1]
         key = load_or_create_row_key(self.home / "keys" / "row.key")
+        now = datetime.now(UTC)
         digest = "0" * 64 if batch is None else batch_digest(key, open_source(contract, batch))
         log = DecisionLog.create(
             self.home,
@@ -91,9 +96,17 @@ class Cases:
                 "release": release.number,
                 "releaseDigest": release.digest,
                 "run": release.run,
+                "model": release.model,
+                "policy": release.policy,
+                "contract": release.contract,
                 "threshold": repr(process.policy.decision_threshold),
                 "batch": digest,
+                "batchRows": self.rows.num_rows,
+                "check": {"status": "PASS", "reason": "every rule holds"},
                 "route": "decide",
+                "actor": "tester",
+                "startedAt": now.isoformat(),
+                "adverse": "selected",
             },
         )
         n = self.rows.num_rows
@@ -106,8 +119,8 @@ class Cases:
                 ],
                 "score": self.scores,
                 "outcome": self.outcomes,
-                "reasons": [[]] * n,
-                "decided_at": [datetime(2026, 11, 24, 12, tzinfo=UTC)] * n,
+                "reasons": [["The burden."] if o == "selected" else [] for o in self.outcomes],
+                "decided_at": [now] * n,
             },
             schema=SCHEMA,
         )

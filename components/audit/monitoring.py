@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from components.audit.monitoring_cells import ALL, ANY, EVERY, REVIEWED, hidden
 from components.audit.monitoring_counts import Counted, Watch, binned, count
 from components.audit.monitoring_groups import gaps, group_rates
 from components.audit.monitoring_labels import label_findings
+from components.audit.monitoring_secrecy import REVIEW_SHARE, ROWS, hidden
 from components.audit.monitoring_shown import Shown
 from components.checks.drift import jensen_shannon
 from components.checks.measurement import Finding, Measurement, Status, Verdict, conclude
@@ -125,15 +125,14 @@ def judged(run: RunEvidence, found: Counted, limits: MonitoringPolicy) -> list[F
     secret = hidden(found, run.policy.decision.adverse)
     confidence = run.policy.release_gate.confidence
     columns = [c.name for c in run.contract.protected]
-    rows = (ALL, ANY, EVERY)
     drift = jensen_shannon(binned(_evaluation_scores(run), len(found.bins)), found.bins)
     scores = Measurement("jensen_shannon of scores", drift, found.rows, unit="bit")
     share = Measurement("review share", found.outcomes[REVIEW] / found.rows, found.rows)
     told: list[Finding | Shown] = [
-        Shown(scores, rows not in secret).judged(
+        Shown(scores, ROWS not in secret).judged(
             "monitoring:score_drift", at_most=limits.score_drift_at_most
         ),
-        Shown(share, secret.isdisjoint({rows, (ALL, ANY, REVIEWED)})).judged(
+        Shown(share, secret.isdisjoint({ROWS, REVIEW_SHARE})).judged(
             "monitoring:review_share", at_most=limits.review_share_at_most
         ),
     ]

@@ -1,7 +1,7 @@
-"""Which counts of a monitoring report are of 1 to 10 people, or would give such a count away.
+"""The counts behind a monitoring report, as cells that add up: by outcome, label and group.
 
-Every count that a figure rests on is a cell: decisions by outcome, by label and by group. Cells
-that are left of others, such as selected people whose label is not known, count as well.
+Counts that are left of others, such as selected people whose label is not known, are cells as well:
+a report that tells the others tells them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from components.audit.monitoring_counts import Counted
-from components.checks.suppression import Sum, hidden_cells
+from components.checks.suppression import Sum
 from components.decisions.decision_log import REVIEW
 from components.decisions.log import SELECTED
 
@@ -25,11 +25,11 @@ _NOT_APPEALED = "not appealed"
 _ONE_BY_ONE = (POSITIVE, NEGATIVE, UNKNOWN)
 
 
-def hidden(found: Counted, adverse: str | None) -> frozenset[Cell]:
-    """The cells not to show; a figure that rests on one of them is not shown either.
+def cells_of(found: Counted, adverse: str | None) -> tuple[dict[Cell, int], list[Sum[Cell]]]:
+    """Every count by group, label and outcome, told or not, and how they add up.
 
     Args:
-        found: what was counted.
+        found: what was counted; a column that a log has no groups of is left out.
         adverse: the outcome that appeals are about, if there is one.
     """
     cells: dict[Cell, int] = {}
@@ -44,7 +44,11 @@ def hidden(found: Counted, adverse: str | None) -> frozenset[Cell]:
             sums.append(Sum((ALL, kind, outcome), frozenset(parts)))
     sums += _overall(cells, found)
     sums += _appeals(cells, found, adverse)
-    return hidden_cells(cells, sums)
+    return cells, [s for s in sums if _holds(cells, s)]
+
+
+def _holds(cells: Mapping[Cell, int], one: Sum[Cell]) -> bool:
+    return bool(one.parts) and cells[one.total] == sum(cells[p] for p in one.parts)
 
 
 def _inner(found: Counted) -> Iterator[tuple[str, str]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from components.audit.monitoring_cells import ANY, CHOSEN, DECIDED, NEGATIVE, POSITIVE, Cell
+from components.audit.monitoring_cells import ANY, NEGATIVE, POSITIVE
 from components.audit.monitoring_counts import Counted
+from components.audit.monitoring_secrecy import Figure, rate_of
 from components.audit.monitoring_shown import Shown
 from components.checks.fairness import Proportion, compare, rates
 from components.checks.measurement import Finding, Status
@@ -24,7 +25,7 @@ _CASES = {
 
 def gaps(
     found: Counted,
-    secret: frozenset[Cell],
+    secret: frozenset[Figure],
     columns: Iterable[str],
     limits: MonitoringPolicy,
     confidence: float,
@@ -50,7 +51,7 @@ def gaps(
 def _gap(
     rule: str,
     found: Counted,
-    secret: frozenset[Cell],
+    secret: frozenset[Figure],
     column: str,
     metric: Metric,
     limit: float,
@@ -77,7 +78,7 @@ def _gap(
 
 
 def group_rates(
-    found: Counted, secret: frozenset[Cell], columns: Iterable[str], confidence: float
+    found: Counted, secret: frozenset[Figure], columns: Iterable[str], confidence: float
 ) -> Iterator[Shown]:
     """Each group's rates with Wilson's interval: of selection, and with labels TPR and FPR."""
     metrics = list(_KINDS) if found.labelled is not None else [Metric.SELECTION_RATE]
@@ -91,9 +92,8 @@ def group_rates(
                 yield Shown(figure, _open(secret, column, label, metric))
 
 
-def _open(secret: frozenset[Cell], column: str, label: str, metric: Metric) -> bool:
-    kind, where = _KINDS[metric], (column, label)
-    return secret.isdisjoint({(where, kind, DECIDED), (where, kind, CHOSEN)})
+def _open(secret: frozenset[Figure], column: str, label: str, metric: Metric) -> bool:
+    return rate_of(column, label, _KINDS[metric]) not in secret
 
 
 def _rate(found: Counted, column: str, label: str, metric: Metric) -> Proportion:

@@ -5,19 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from components.audit.monitoring_cells import (
-    ALL,
-    APPEALED,
-    CHOSEN,
-    EVERY,
-    KNOWN,
-    NEGATIVE,
-    OVERTURNED,
-    POSITIVE,
-    UPHELD,
-    Cell,
-)
 from components.audit.monitoring_counts import Counted, Labelled
+from components.audit.monitoring_secrecy import APPEALS, CLASSES, LABELLED, Figure
 from components.audit.monitoring_shown import Shown
 from components.checks.calibration import calibration_bias
 from components.checks.fairness import Proportion, rates
@@ -26,12 +15,9 @@ from components.checks.performance import roc_auc
 from components.contract.monitoring_policy import MonitoringPolicy
 from components.contract.policy import Metric, Policy
 
-_BOTH = {(ALL, POSITIVE, EVERY), (ALL, NEGATIVE, EVERY)}
-_APPEALS = {(ALL, OVERTURNED, CHOSEN), (ALL, UPHELD, CHOSEN), (ALL, APPEALED, CHOSEN)}
-
 
 def label_findings(
-    found: Counted, secret: frozenset[Cell], limits: MonitoringPolicy, policy: Policy
+    found: Counted, secret: frozenset[Figure], limits: MonitoringPolicy, policy: Policy
 ) -> Iterator[Finding | Shown]:
     """What the labels say of all decisions: a finding where there is a limit, else the figure.
 
@@ -48,21 +34,21 @@ def label_findings(
         yield Finding(rule, Status.INCONCLUSIVE, reason)
     known = held.everybody.rows
     share = _share("labelled share", Proportion(known, found.rows), policy)
-    told = Shown(share, (ALL, KNOWN, EVERY) not in secret)
+    told = Shown(share, LABELLED not in secret)
     yield _limited(told, "labelled_share", at_least=limits.labelled_share_at_least)
     yield from _scores(held, secret, limits, policy)
     yield _appeals(held, secret, limits, policy)
 
 
 def _scores(
-    held: Labelled, secret: frozenset[Cell], limits: MonitoringPolicy, policy: Policy
+    held: Labelled, secret: frozenset[Figure], limits: MonitoringPolicy, policy: Policy
 ) -> Iterator[Finding | Shown]:
-    confidence, told = policy.release_gate.confidence, secret.isdisjoint(_BOTH)
+    confidence, told = policy.release_gate.confidence, CLASSES not in secret
     area = Shown(roc_auc(held.ranked, confidence), told)
     yield _limited(area, "auc", at_least=limits.auc_at_least, min_n=limits.min_n)
     bias = calibration_bias(held.everybody, confidence)
     yield _limited(
-        Shown(bias, told and (ALL, KNOWN, EVERY) not in secret),
+        Shown(bias, told and LABELLED not in secret),
         "calibration_bias",
         at_most=limits.calibration_bias_at_most,
         tested=abs(bias.value),
@@ -71,7 +57,7 @@ def _scores(
 
 
 def _appeals(
-    held: Labelled, secret: frozenset[Cell], limits: MonitoringPolicy, policy: Policy
+    held: Labelled, secret: frozenset[Figure], limits: MonitoringPolicy, policy: Policy
 ) -> Finding | Shown:
     """Overturned of the adverse decisions whose appeal is known."""
     limit, rule = limits.overturned_share_at_most, "monitoring:overturned_share"
@@ -80,7 +66,7 @@ def _appeals(
         return Finding(rule, Status.INCONCLUSIVE, reason)
     appealed = held.overturned + held.upheld
     figure = _share("overturned share", Proportion(held.overturned, appealed), policy)
-    told = Shown(figure, secret.isdisjoint(_APPEALS))
+    told = Shown(figure, APPEALS not in secret)
     return _limited(told, "overturned_share", at_most=limit, min_n=limits.min_n)
 
 

@@ -66,17 +66,21 @@ def test_honest_decisions_open_it(process: ReleaseProcess, tmp_path: Path) -> No
 
 def _higher(case: Cases) -> None:
     case.scores = np.clip(case.scores * 0.5 + 0.5, 0, 1)
+    case.decide()
 
 
 def _unequal(case: Cases) -> None:
-    case.outcomes = [
-        "not_selected" if sex == "m" else o
-        for o, sex in zip(case.outcomes, case.rows["sex"].to_pylist(), strict=True)
-    ]
+    """Three men in four score below the threshold."""
+    men = np.array(case.rows["sex"].to_pylist()) == "m"
+    lower = men & (np.arange(len(men)) % 4 > 0)
+    case.scores = np.where(lower, np.minimum(case.scores, 0.29), case.scores)
+    case.decide()
 
 
 def _by_people(case: Cases) -> None:
-    case.outcomes = ["review" if i % 4 == 0 else o for i, o in enumerate(case.outcomes)]
+    case.outcomes = [
+        "review" if o == "selected" and i % 2 else o for i, o in enumerate(case.outcomes)
+    ]
 
 
 def _half_labelled(case: Cases) -> None:
