@@ -303,7 +303,7 @@ WHO = {"stack": NAME, "candidate": NAME, "actor": LONG, "inputs": INPUTS, "finis
 MEASUREMENT = {
     **dict.fromkeys(("name", "slice", "unit", "source"), NAME),
     **dict.fromkeys(("value", "low", "high"), Maybe(DECIMAL)),
-    "n": whole(-(2**53)),
+    "n": Maybe(whole(-(2**53))),
     "of": text(400),
 }
 FINDING = {"rule": NAME, "status": STATUS, "reason": LONG, "measurement": Maybe(MEASUREMENT)}

@@ -27,7 +27,8 @@ class Measurement:
     ``low`` and ``high`` bound the confidence interval, where there is one. ``n`` counts the cases
     behind the figure; for a comparison of groups it is that of the smallest group. ``slice`` is
     named as by ``components.contract.policy.Slice``; ``of``, where it is one group, names the
-    slice of all those groups. ``source`` names the tool and its version.
+    slice of all those groups. ``source`` names the tool and its version. Of a figure that is not
+    told (see ``components.checks.small_figures``) ``hidden`` is true, and ``value`` NaN, ``n`` 0.
     """
 
     name: str
@@ -39,15 +40,16 @@ class Measurement:
     high: float | None = None
     source: str = "assay"
     of: str = ""
+    hidden: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """JSON with every number that matters as a decimal string."""
+        """JSON with every number that matters as a decimal string; ``n`` is null if hidden."""
         return {
             "name": self.name,
-            "value": decimal(self.value),
+            "value": None if self.hidden else decimal(self.value),
             "low": decimal(self.low),
             "high": decimal(self.high),
-            "n": self.n,
+            "n": None if self.hidden else self.n,
             "slice": self.slice,
             "of": self.of,
             "unit": self.unit,
@@ -63,13 +65,14 @@ class Measurement:
         return cls(
             name=document["name"],
             value=math.nan if value is None else value,
-            n=document["n"],
+            n=document["n"] or 0,
             slice=document["slice"],
             unit=document["unit"],
             low=low,
             high=high,
             source=document["source"],
             of=document.get("of", ""),
+            hidden=document["n"] is None,
         )
 
 

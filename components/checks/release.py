@@ -177,12 +177,13 @@ def agreement(
     No figure in common is INCONCLUSIVE, and so is a figure that one of ``limits`` is on and that
     the native tools lack: agreement that was not checked is not agreement. Changes against a
     champion follow from two such figures and are not asked for. Where neither side has a number
-    there is no figure to agree on; a limit on it is closed anyway.
+    there is no figure to agree on; a limit on it is closed anyway. Of a native figure that a record
+    hides nothing is found.
     """
     mine, theirs = Figures(referee), Figures(native)
     findings = [
         Finding(
-            f"agreement:{name}:{where}",
+            agreement_rule(name, where),
             Status.INCONCLUSIVE,
             f"native tools have no figure of {name} of {where}",
         )
@@ -191,7 +192,7 @@ def agreement(
     ]
     for measured in native:
         own = mine.get(measured.name, measured.slice)
-        if own is None or (_no_number(measured.value) and _no_number(own.value)):
+        if own is None or measured.hidden or (_no_number(measured.value) and _no_number(own.value)):
             continue
         difference = Measurement(
             f"native minus referee {measured.name}",
@@ -200,11 +201,18 @@ def agreement(
             slice=measured.slice,
             source=measured.source,
         )
-        rule = f"agreement:{measured.name}:{measured.slice}"
+        rule = agreement_rule(measured.name, measured.slice)
         findings.append(within(rule, difference, at_most=tolerance))
+    if any(m.hidden for m in native):
+        return findings
     return findings or [
         Finding("agreement", Status.INCONCLUSIVE, "native and referee have no figure in common")
     ]
+
+
+def agreement_rule(name: str, where: str) -> str:
+    """The rule that native tools and referee agree on a figure of a slice."""
+    return f"agreement:{name}:{where}"
 
 
 def _no_number(value: float) -> bool:

@@ -51,7 +51,7 @@ def hidden_cells(cells: Mapping[_Cell, int], sums: Iterable[Sum[_Cell]]) -> froz
         cells: every count that would be shown, totals included.
         sums: how the cells add up; one that names an unknown cell or does not hold is left out.
     """
-    held = [s for s in sums if _holds(cells, s)]
+    held = [s for s in sums if holds(cells, s)]
     small = {c for c, n in cells.items() if is_small(n)}
     hidden = set(small)
     # A cell hidden beside a small one may be known by another figure of the same people.
@@ -66,7 +66,8 @@ def hidden_cells(cells: Mapping[_Cell, int], sums: Iterable[Sum[_Cell]]) -> froz
     return frozenset(hidden)
 
 
-def _holds(cells: Mapping[_Cell, int], one: Sum[_Cell]) -> bool:
+def holds(cells: Mapping[_Cell, int], one: Sum[_Cell]) -> bool:
+    """Whether all of a sum's cells are known and it is right."""
     if not one.parts or not ({one.total} | one.parts) <= cells.keys():
         return False
     return cells[one.total] == sum(cells[p] for p in one.parts)

@@ -110,7 +110,7 @@ def _fairness(runs: list[RunSummary]) -> list[_Panel]:
             ChartRow(
                 f"{_short(run)} {figure.slice.removeprefix(column.name + '=')}",
                 figure.value,
-                f"{figure.value:.2f} of {figure.n}",
+                f"{figure.value:.2f} of {figure.n}" if figure.n is not None else str(figure),
                 figure.low,
                 figure.high,
                 series=run.stack,

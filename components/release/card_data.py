@@ -66,7 +66,7 @@ def _cases(source: CardSource) -> Iterator[Field]:
     for name, metric in (("positive", Metric.TPR), ("negative", Metric.FPR)):
         found = source.measured(metric)
         if found is not None:
-            yield Field(f"Evaluation rows, {name}", shown_count(found.n))
+            yield Field(f"Evaluation rows, {name}", source.masking.count(found))
 
 
 def _protected(source: CardSource) -> Iterator[Field]:

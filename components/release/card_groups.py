@@ -10,8 +10,6 @@ from components.release.card_masking import (
     HIDDEN,
     SMALL,
     Masking,
-    shown_count,
-    shown_interval,
     shown_value,
 )
 from components.release.card_parts import Block, Column, Kind, Section, Table
@@ -27,8 +25,9 @@ def groups(source: CardSource) -> Section:
     blocks: tuple[Block, ...] = (*_by_group(source), *_comparisons(source), _pools(source))
     note = (
         f"A cell has the figure, its {source.policy.release_gate.confidence:.0%} interval and the "
-        f"cases behind it (n). Where these are 1 to 10, the card shows {SMALL} and the figure is "
-        f"{HIDDEN}; where they would give such a group away, they are {HIDDEN} either."
+        f"cases behind it (n). A figure is {HIDDEN} where it would tell of 1 to 10 people or "
+        "stands in a table with one that would; its cases alone, where they differ by 1 to 10 "
+        "from those of an earlier release."
     )
     return Section("groups", "Metrics by group", blocks, note)
 
@@ -93,8 +92,8 @@ def _comparisons(source: CardSource) -> Iterator[Table]:
             m.slice.replace("*", " and "),
             metric_title(Metric(m.name)),
             shown_value(m),
-            shown_interval(m),
-            shown_count(m.n),
+            source.masking.interval(m),
+            source.masking.count(m),
         )
         for m in source.measurements
         if m.name in _NAMES and Metric(m.name).compares_groups
@@ -121,7 +120,7 @@ def _comparisons(source: CardSource) -> Iterator[Table]:
 def _champion(source: CardSource) -> Table:
     champion = source.gate.body["champion"] if source.gate is not None else None
     rows = tuple(
-        (m.name, m.slice, shown_value(m), shown_interval(m), shown_count(m.n))
+        (m.name, m.slice, shown_value(m), source.masking.interval(m), source.masking.count(m))
         for m in source.measurements
         if " change of " in m.name
     )

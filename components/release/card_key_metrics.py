@@ -5,7 +5,7 @@ from __future__ import annotations
 from components.checks.measurement import Measurement, Status
 from components.contract.policy import Limit, Metric
 from components.contract.stages import Stage
-from components.release.card_masking import shown_count, shown_interval, shown_value
+from components.release.card_masking import shown_value
 from components.release.card_parts import Field, Fields
 from components.release.card_source import CardSource
 from components.release.card_statements import known
@@ -20,7 +20,7 @@ def key_metrics(source: CardSource) -> tuple[Fields, ...]:
 def _testing(source: CardSource) -> tuple[Field, ...]:
     """What CHAI asks of each key metric's test; the evaluation is the same for all three."""
     rows = source.measured(Metric.SELECTION_RATE)
-    size = f"{shown_count(rows.n)} rows of" if rows else "Rows of"
+    size = f"{source.masking.count(rows)} rows of" if rows else "Rows of"
     return (
         Field("Test type", "Internal: the same source as the training data, other people."),
         Field(
@@ -57,10 +57,10 @@ def _limits(source: CardSource, *, of_groups: bool) -> list[Limit]:
     return [x for x in limits if bool(x.slice.attributes) == of_groups]
 
 
-def _summary(found: list[Measurement]) -> str:
+def _summary(source: CardSource, found: list[Measurement]) -> str:
     words = [
         f"{metric_title(Metric(m.name))}{'' if m.slice == 'overall' else f' of {m.slice}'} "
-        f"{shown_value(m)} {shown_interval(m)}".strip()
+        f"{shown_value(m)} {source.masking.interval(m)}".strip()
         for m in found
     ]
     return "; ".join(words) or "none: the run did not reach the release gate"
@@ -72,7 +72,7 @@ def _usefulness(source: CardSource) -> Fields:
     found = [m for x in wanted if (m := source.measured(x)) is not None]
     items = (
         Field("Goal", _goals(limits)),
-        Field("Result", _summary(found)),
+        Field("Result", _summary(source, found)),
         known(source.policy, "usefulness_interpretation", "Interpretation", _held(source, limits)),
     )
     return Fields((*items, *_testing(source)), "Key metric: usefulness, usability and efficacy")
@@ -86,7 +86,7 @@ def _fairness(source: CardSource) -> Fields:
     found = [m for name, where in keys if (m := source.measured(name, where)) is not None]
     items = (
         Field("Goal", _goals(limits)),
-        Field("Result", _summary(found)),
+        Field("Result", _summary(source, found)),
         known(source.policy, "fairness_interpretation", "Interpretation", _held(source, limits)),
     )
     return Fields((*items, *_testing(source)), "Key metric: fairness and equity")
@@ -102,7 +102,7 @@ def _safety(source: CardSource) -> Fields:
     found = [m for x in (Metric.BRIER, Metric.CALIBRATION_ERROR) if (m := source.measured(x))]
     items = (
         Field("Goal", goal),
-        Field("Result", f"{_summary(found)}; see Reliability"),
+        Field("Result", f"{_summary(source, found)}; see Reliability"),
         known(source.policy, "safety_interpretation", "Interpretation", ""),
     )
     return Fields((*items, *_testing(source)), "Key metric: safety and reliability")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from components.contract.policy import Metric
-from components.release.card_masking import is_small
+from components.release.card_masking import HIDDEN
 from components.release.card_parts import clean
 from components.release.card_source import CardSource
 from components.release.card_status import title
@@ -53,7 +53,7 @@ def _metrics(source: CardSource) -> Iterator[dict[str, Any]]:
     """Figures of everybody that can be shown."""
     for metric in Metric:
         found = source.measured(metric)
-        if found is None or is_small(found.n) or not math.isfinite(found.value):
+        if found is None or source.masking.count(found) == HIDDEN or not math.isfinite(found.value):
             continue
         yield {"type": str(metric), "value": round(found.value, 6)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from components.checks.measurement import Status
 from components.contract.stages import Stage
 from components.release.card_key_metrics import key_metrics
-from components.release.card_masking import shown_number, shown_value
+from components.release.card_masking import HIDDEN, shown_number, shown_value
 from components.release.card_parts import Block, Column, Kind, Section, Table
 from components.release.card_source import CardSource
 from components.release.card_words import MEANINGS
@@ -77,6 +77,8 @@ def _reliability(source: CardSource) -> Table:
             if finding.rule == rule:
                 measured = finding.measurement
                 value = f"{measured.value:.2g} {unit}".strip() if measured else "not measured"
+                if measured and measured.hidden:
+                    value = HIDDEN
                 rows.append((words, value, f"{most:g} {unit}".strip(), str(finding.status)))
     rows += _agreement(source)
     return Table(
@@ -104,7 +106,7 @@ def _agreement(source: CardSource) -> list[tuple[str, ...]]:
     # Closed first: the worst of them is the row's own status.
     order = (Status.FAIL, Status.INCONCLUSIVE, Status.PASS)
     worst = min((f.status for f in found), key=order.index)
-    values = [f.measurement.value for f in found if f.measurement is not None]
+    values = [f.measurement.value for f in found if f.measurement and not f.measurement.hidden]
     value = shown_number(max(values, default=float("nan")))
     words = f"Metrics, native tools and referee ({len(found)} figures)"
     return [(words, value, f"{source.policy.release_gate.agreement:g}", str(worst))]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from components.contract.policy import Metric
-from components.release.card_masking import shown_interval, shown_value
+from components.release.card_masking import shown_value
 from components.release.card_parts import Field, Fields, Section
 from components.release.card_source import CardSource
 from components.release.card_statements import known, stated
@@ -59,12 +59,12 @@ def _validity(source: CardSource) -> str:
     found = source.measured(Metric.ROC_AUC)
     if found is None:
         return "Not measured: the run did not reach the release gate."
-    return f"ROC AUC {shown_value(found)} {shown_interval(found)}; see Metrics."
+    return f"ROC AUC {shown_value(found)} {source.masking.interval(found)}; see Metrics."
 
 
 def _fairness(source: CardSource) -> str:
     gaps = [
-        f"{c.name} {shown_value(m)} {shown_interval(m)}".strip()
+        f"{c.name} {shown_value(m)} {source.masking.interval(m)}".strip()
         for c in source.contract.protected
         if (m := source.measured(Metric.TPR_DIFFERENCE, c.name)) is not None
     ]

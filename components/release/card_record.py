@@ -55,16 +55,10 @@ def evidence(source: CardSource) -> Section:
         Field("Last record", shown_time(last.body["finished"])),
         Field("Card made by", f"Assay {metadata.version('assay')}, from the evidence alone"),
     )
-    sources = Table(
-        "Source files, by content",
-        (Column("SHA-256", Kind.CODE),),
-        tuple((s["sha256"],) for s in (source.manifest or {}).get("sources", ())),
-        empty="Unknown: the dataset's manifest is no longer beside the run.",
-    )
     return Section(
         "evidence",
         "Evidence and digests",
-        (Fields(bound), _records(source), _artifacts(source), sources, _tools(source)),
+        (Fields(bound), _records(source), _artifacts(source), _tools(source)),
         note="Each stage left one record, and each record holds the digest of the one before: the "
         "head names them all.",
     )

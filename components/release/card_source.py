@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.checks.measurement import Finding, Measurement
+from components.checks.measurement import Finding, Measurement, Verdict
+from components.checks.small_figures import Key, hidden_figures, masked, masked_verdict
 from components.contract.contract import Contract
 from components.contract.errors import EvidenceError
 from components.contract.policy import Candidate, Policy
@@ -35,15 +37,17 @@ class Described:
 class CardSource:
     """A run's evidence, read once, with what hangs on its digests.
 
-    ``manifest`` is the dataset's, None where it is not in the run's home any more. ``history``
-    has the releases that stood or had stood when the run was decided. ``profile`` names what is
-    added to the card, empty for nothing.
+    ``measurements`` and ``native`` have no number that tells of 1 to 10 people; ``hidden`` has the
+    name and slice of each that would. ``manifest`` is the dataset's, None where it is not in the
+    run's home any more. ``history`` has the releases that stood or had stood when the run was
+    decided. ``profile`` names what is added to the card, empty for nothing.
     """
 
     run: RunEvidence
     candidate: Candidate
     measurements: tuple[Measurement, ...]
     native: tuple[Measurement, ...]
+    hidden: frozenset[Key]
     masking: Masking
     described: Described
     manifest: dict[str, Any] | None
@@ -90,7 +94,9 @@ class CardSource:
         """Findings of one side at one stage; none where the side did not speak."""
         record = self.run.stage(stage)
         verdict = record.body[side] if record is not None else None
-        return tuple(Finding.from_json(f) for f in verdict["findings"]) if verdict else ()
+        if not verdict:
+            return ()
+        return masked_verdict(Verdict.from_json(verdict), (), self.hidden).findings
 
 
 def read_source(directory: Path, profile: str | None = None) -> CardSource:
@@ -108,19 +114,34 @@ def read_source(directory: Path, profile: str | None = None) -> CardSource:
     run = read_evidence(directory.resolve())
     home = run.directory.parent.parent
     gate = run.own.get(Stage.RELEASE_GATE)
-    measured = [Measurement.from_json(m) for m in gate.body["measurements"]] if gate else []
-    native = [Measurement.from_json(m) for m in gate.body["nativeMeasurements"]] if gate else []
+    measured, native = _figures(gate, "measurements"), _figures(gate, "nativeMeasurements")
+    hidden = hidden_figures(measured)
+    history = _history(home, run)
     return CardSource(
         run=run,
         candidate=run.policy.candidates[run.first.body["candidate"]],
-        measurements=tuple(measured),
-        native=tuple(native),
-        masking=Masking.of(run.contract, measured),
+        measurements=tuple(masked(m, hidden) for m in measured),
+        native=tuple(masked(m, hidden) for m in native),
+        hidden=hidden,
+        masking=Masking.of(run.contract, measured, _earlier(home, history)),
         described=_described(run.directory / "contract.yaml"),
         manifest=_manifest(home, run),
-        history=_history(home, run),
+        history=history,
         profile=profile if profile is not None else run.policy.model_card.get(PROFILE, ""),
     )
+
+
+def _figures(gate: EvidenceRecord | None, key: str) -> list[Measurement]:
+    return [Measurement.from_json(m) for m in gate.body[key]] if gate else []
+
+
+def _earlier(home: Path, history: Sequence[Release]) -> Iterator[list[Measurement]]:
+    """The figures of each earlier release whose run is still in the home."""
+    for release in history:
+        directory = home / "runs" / release.run
+        if directory.is_dir():
+            gate = read_evidence(directory).own.get(Stage.RELEASE_GATE)
+            yield _figures(gate, "measurements")
 
 
 def _manifest(home: Path, run: RunEvidence) -> dict[str, Any] | None:

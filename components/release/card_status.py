@@ -8,7 +8,7 @@ from datetime import datetime
 from components.checks.measurement import Finding, Status
 from components.contract.policy import Metric
 from components.contract.stages import Stage
-from components.release.card_masking import shown_interval, shown_value
+from components.release.card_masking import shown_value
 from components.release.card_parts import Column, Field, Fields, Kind, Origin, Section, Table
 from components.release.card_source import CardSource
 from components.release.card_statements import known, stated
@@ -106,11 +106,11 @@ def _first_figures(source: CardSource) -> Iterator[Field]:
         return
     auc = source.measured(Metric.ROC_AUC)
     if auc is not None:
-        yield Field("ROC AUC", f"{shown_value(auc)} {shown_interval(auc)}")
+        yield Field("ROC AUC", f"{shown_value(auc)} {source.masking.interval(auc)}")
     for column in source.contract.protected:
         gap = source.measured(Metric.TPR_DIFFERENCE, column.name)
         if gap is not None:
-            value = f"{shown_value(gap)} {shown_interval(gap)}"
+            value = f"{shown_value(gap)} {source.masking.interval(gap)}"
             yield Field(f"Equal opportunity difference, {column.name}", value)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from components.checks.measurement import Status
 from components.contract.policy import Metric
 from components.contract.stages import Stage
-from components.release.card_masking import SMALL, is_small
+from components.release.card_masking import FEWEST_SHOWN, HIDDEN
 from components.release.card_parts import Column, Field, Fields, Kind, Origin, Section, Table
 from components.release.card_source import CardSource
 from components.release.card_statements import known, stated
@@ -111,7 +111,7 @@ def _inexpressible(source: CardSource) -> Iterator[tuple[str, str]]:
 
 
 def _small_groups(source: CardSource) -> Table:
-    """Groups whose figures rest on fewer cases than 11, or than a limit asks for."""
+    """Groups whose figures are hidden or rest on fewer cases than a limit asks for."""
     least: dict[tuple[str, str], int] = {}
     for limit in source.policy.release_gate.limits:
         of = limit.slice.name if not limit.slice.groups else ""
@@ -122,7 +122,7 @@ def _small_groups(source: CardSource) -> Table:
         if not m.of or m.name not in _NAMES:
             continue
         wanted = least.get((m.of, m.name), 0)
-        if is_small(m.n) or m.n == 0 or m.n < wanted:
+        if m.n < max(wanted, FEWEST_SHOWN):
             key = (
                 source.masking.group(m),
                 source.masking.count(m),
@@ -138,7 +138,8 @@ def _small_groups(source: CardSource) -> Table:
             Column("Cases that a limit asks for", Kind.NUMBER, 2),
         ),
         tuple((group, ", ".join(names), n, needs) for (group, n, needs), names in found.items()),
-        note=f"Groups with no case, with 1 to 10 (shown as {SMALL}), or with fewer than a limit "
-        "asks for. Nothing can be concluded of them from this card.",
+        note="Groups with no case, with fewer than a limit asks for, or whose cases are "
+        f"{HIDDEN} as they would tell of 1 to 10 people. Nothing can be concluded of them from "
+        "this card.",
         empty="Every group that was measured has at least 11 cases, and as many as the limits ask.",
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,14 @@ import pyarrow.parquet as pq
 
 from components.checks.limits import release_gate
 from components.checks.measurement import Finding, Measurement
-from components.checks.release import Scored, agreement, finite_scores, release_measurements
+from components.checks.release import (
+    Scored,
+    agreement,
+    agreement_rule,
+    finite_scores,
+    release_measurements,
+)
+from components.checks.small_figures import hidden_figures, masked
 from components.checks.tallies import Groups
 from components.contract.contract import Contract, Scalar
 from components.contract.errors import EvidenceError, ProcessError
@@ -93,7 +101,8 @@ def judge_again(
 
     Returns:
         The files of scores by output name, and what they come to. What compares the model with
-        training, and what compares the gate with later releases, follows from no score.
+        training, and what compares the gate with later releases, follows from no score. Whether
+        the native tools agree on a figure that the record hides is taken over from it.
 
     Raises:
         EvidenceError: a file was changed since, or is gone.
@@ -114,7 +123,30 @@ def judge_again(
         [Measurement.from_json(m) for m in gate.body["nativeMeasurements"]],
         has_champion=gate.body["champion"] is not None,
     )
-    return stored, judged
+    taken = [f for f in gate.body["referee"]["findings"] if f["rule"] in taken_over(gate)]
+    findings = (*judged.findings, *(Finding.from_json(f) for f in taken))
+    return stored, Judged(judged.measurements, findings)
+
+
+def taken_over(gate: EvidenceRecord) -> frozenset[str]:
+    """Rules on whether the native tools agree with figures that the gate's record hides."""
+    figures = gate.body["nativeMeasurements"]
+    return frozenset(agreement_rule(m["name"], m["slice"]) for m in figures if m["n"] is None)
+
+
+def as_told(
+    measurements: Sequence[Measurement], recorded: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Figures made again, as the record of them would tell them.
+
+    What the record hides is hidden here if it must be: a record that hides more is not the same.
+    Records of old formats hide nothing.
+    """
+    unsaid = {(m["name"], m["slice"]) for m in recorded if m["n"] is None}
+    hidden = hidden_figures(measurements) if unsaid else frozenset()
+    return [
+        (masked(m, hidden) if (m.name, m.slice) in unsaid else m).to_json() for m in measurements
+    ]
 
 
 def split_rows(dataset: Dataset, split: str, columns: Sequence[str]) -> pa.Table:

@@ -9,12 +9,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from components.checks.small_figures import NOT_SHOWN
 from components.contract.errors import InputError
 from components.contract.policy import Policy
 from components.contract.stages import Stage
 from components.datasets.canonical import Dataset
 from components.lineage.evidence import EvidenceRecord
-from components.release.judging import NOT_FROM_SCORES, Judged, judge_again
+from components.release.judging import NOT_FROM_SCORES, Judged, as_told, judge_again, taken_over
 from components.release.run_evidence import read_evidence
 
 RELEASE_GATE = "release gate"
@@ -93,7 +94,8 @@ def compare_gate(gate: EvidenceRecord, judged: Judged, policy: Policy) -> list[R
     The tolerance is the policy's for how far two engines' figures may be apart.
     """
     recorded = {(m["name"], m["slice"]): m for m in gate.body["measurements"]}
-    computed = {(m.name, m.slice): m.to_json() for m in judged.measurements}
+    told = as_told(judged.measurements, gate.body["measurements"])
+    computed = {(m["name"], m["slice"]): m for m in told}
     found = [
         compare_figures(*key, recorded.get(key), computed.get(key), policy)
         for key in dict.fromkeys([*recorded, *computed])
@@ -104,8 +106,11 @@ def compare_gate(gate: EvidenceRecord, judged: Judged, policy: Policy) -> list[R
         for f in gate.body["referee"]["findings"]
         if not f["rule"].startswith(NOT_FROM_SCORES)
     }
+    unchecked = taken_over(gate)
     return found + [
-        compare_texts("finding", rule, then.get(rule, ""), now.get(rule, ""))
+        Recomputed("finding", rule, then[rule], "", Outcome.NOT_CHECKED)
+        if rule in unchecked and rule in then
+        else compare_texts("finding", rule, then.get(rule, ""), now.get(rule, ""))
         for rule in dict.fromkeys([*then, *now])
     ]
 
@@ -136,7 +141,7 @@ def compare_texts(
 
 
 def _close(recorded: Mapping[str, Any], computed: Mapping[str, Any], tolerance: float) -> bool:
-    if recorded["n"] != computed["n"]:
+    if recorded["n"] is None or recorded["n"] != computed["n"]:
         return False
     for key in ("value", "low", "high"):
         then, now = recorded[key], computed[key]
@@ -153,5 +158,7 @@ def _close(recorded: Mapping[str, Any], computed: Mapping[str, Any], tolerance: 
 def _text(m: Figure) -> str:
     if m is None:
         return ""
+    if m["n"] is None:
+        return NOT_SHOWN
     interval = "" if m["low"] is None else f" [{m['low']}, {m['high']}]"
     return f"{m['value']}{interval} n={m['n']}"

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from components.checks.small_figures import NOT_SHOWN
 from components.contract.contract import Contract
 from components.contract.policy import Metric, Policy
 from components.contract.stages import Stage
@@ -21,17 +22,22 @@ _AGAIN = (Stage.RELEASE_GATE, Stage.PUSH, Stage.SCORE)
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A measurement as evidence holds it; ``low`` and ``high`` are None without an interval."""
+    """A measurement as evidence holds it; ``low`` and ``high`` are None without an interval.
+
+    ``n`` is None, and ``value`` NaN, where it is not told, or would tell of 1 to 10 people.
+    """
 
     name: str
     slice: str
     value: float
     low: float | None
     high: float | None
-    n: int
+    n: int | None
     of: str = ""
 
     def __str__(self) -> str:
+        if self.n is None:
+            return NOT_SHOWN
         if self.low is None or self.high is None:
             return f"{self.value:.3f}"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
@@ -156,11 +162,12 @@ def _figures(record: EvidenceRecord | None, key: str) -> tuple[Figure, ...]:
 
 def to_figure(measurement: dict[str, Any]) -> Figure:
     """A measurement out of a record; its decimal strings become numbers."""
+    value = measurement["value"]
     low, high = measurement["low"], measurement["high"]
     return Figure(
         name=measurement["name"],
         slice=measurement["slice"],
-        value=float(measurement["value"]),
+        value=math.nan if value is None else float(value),
         low=None if low is None else float(low),
         high=None if high is None else float(high),
         n=measurement["n"],

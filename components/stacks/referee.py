@@ -35,6 +35,7 @@ from components.release.judging import (
     OVERTAKEN,
     SKEW,
     aligned_scores,
+    as_told,
     flags,
     judge,
     judge_again,
@@ -221,7 +222,8 @@ class Referee:
         """
         artifacts = self.spec.origin / "artifacts"
         stored, judged = judge_again(self.dataset, self.contract, self.policy, artifacts, before)
-        if [m.to_json() for m in judged.measurements] != before.body["measurements"]:
+        recorded = before.body["measurements"]
+        if as_told(judged.measurements, recorded) != recorded:
             raise EvidenceError("the stored scores give other figures than the gate recorded")
         found = [Finding.from_json(f) for f in before.body["referee"]["findings"]]
         skew = [f for f in found if f.rule.startswith(SKEW)]

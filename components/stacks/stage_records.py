@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from components.checks.measurement import Finding, Status, Verdict, conclude
+from components.checks.small_figures import hidden_figures, masked, masked_verdict
 from components.contract.errors import ProcessError
 from components.lineage.evidence import EvidenceRecord
 from components.stacks.referee import RefereeResult, artifact_summary
@@ -43,6 +45,29 @@ def require_outputs(stage: Stage, result: StageResult, names: Collection[str]) -
     """
     if absent := set(names) - set(result.outputs):
         raise ProcessError(f"stage {stage} left no {min(absent)}")
+
+
+def without_few(result: StageResult, referee: RefereeResult) -> tuple[StageResult, RefereeResult]:
+    """What both sides measured and said, with nothing in it that tells of 1 to 10 people.
+
+    Verdicts stand as they were given, on all figures. What is told of the referee's follows from
+    its own figures alone, so that whoever has the data comes to the same record again.
+    """
+    own = hidden_figures(referee.measurements)
+    theirs = own | hidden_figures(result.measurements)
+    native, judged = result.native, referee.verdict
+    return (
+        replace(
+            result,
+            native=masked_verdict(native, result.measurements, theirs) if native else None,
+            measurements=tuple(masked(m, theirs) for m in result.measurements),
+        ),
+        replace(
+            referee,
+            verdict=masked_verdict(judged, referee.measurements, theirs) if judged else None,
+            measurements=tuple(masked(m, own) for m in referee.measurements),
+        ),
+    )
 
 
 def combine(native: Verdict | None, referee: Verdict | None) -> Verdict:

@@ -9,6 +9,7 @@ import numpy as np
 
 from components.checks.measurement import Measurement, Verdict, conclude
 from components.checks.release import changes
+from components.checks.small_figures import hidden_figures, masked, masked_verdict
 from components.release.card_masking import FEWEST_SHOWN
 from components.release.judging import split_rows
 from components.stacks.model_signing import verified_model
@@ -58,7 +59,7 @@ def release_gate(process: ReleaseProcess) -> StageResult:
         process.policy, limits, measured, champion, has_champion=process.champion is not None
     )
     verdict = conclude([*judged, same])
-    run.log_metrics({metric_name(m): m.value for m in _shown(measured)})
+    run.log_metrics({metric_name(m): m.value for m in _shown(measured) if not m.hidden})
     outputs["report"] = _report(process, measured, champion, limits, verdict)
     run.log_file(outputs["report"], "release_gate")
     return StageResult(
@@ -110,11 +111,12 @@ def _evaluation_rows(process: ReleaseProcess, evaluation: RawSplit) -> Evaluatio
 
 
 def _shown(measured: Sequence[Measurement]) -> list[Measurement]:
-    """What may stand in a store that many read: nothing that rests on fewer than 11 people.
+    """What may stand in a store that many read: nothing that tells of 1 to 10 people.
 
-    A group without cases is left out too, for its name may be somebody's. The evidence has all.
+    A group without cases is left out too, for its name may be somebody's.
     """
-    return [m for m in measured if m.n >= FEWEST_SHOWN]
+    hidden = hidden_figures(measured)
+    return [masked(m, hidden) for m in measured if m.n >= FEWEST_SHOWN]
 
 
 def _report(
@@ -130,6 +132,6 @@ def _report(
             "measurements": [m.to_json() for m in _shown(measured)],
             "champion": [m.to_json() for m in _shown(champion)],
             "notExpressible": [u.to_json() for u in limits.unexpressed],
-            "verdict": verdict.to_json(),
+            "verdict": masked_verdict(verdict, measured, hidden_figures(measured)).to_json(),
         },
     )

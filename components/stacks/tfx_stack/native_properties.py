@@ -113,7 +113,7 @@ def _findings(body: Mapping[str, Any]) -> dict[str, str]:
         finding["rule"]
         for side in ("native", "referee")
         for finding in (body[side] or {}).get("findings", ())
-        if finding["measurement"] and finding["measurement"]["n"] < FEWEST_SHOWN
+        if finding["measurement"] and (finding["measurement"]["n"] or 0) < FEWEST_SHOWN
     }
     found = findings_by_rule(body)
     return {rule: status for rule, status in found.items() if rule not in few}

@@ -11,6 +11,7 @@ import tensorflow_model_analysis as tfma
 
 from components.checks.measurement import Measurement, Verdict
 from components.checks.release import changes, slices_measured
+from components.checks.small_figures import hidden_figures, masked, masked_verdict
 from components.contract.policy import MISSING
 from components.lineage.digests import canonical_json, sha256_tree
 from components.lineage.durable import write_atomically
@@ -149,11 +150,12 @@ def _report(
 ) -> Path:
     path = native_file(process, "release-gate.json")
     path.parent.mkdir(parents=True, exist_ok=True)
+    hidden, before = hidden_figures(measured), hidden_figures(champion)
     document = {
-        "measurements": [m.to_json() for m in measured],
-        "champion": [m.to_json() for m in champion],
+        "measurements": [masked(m, hidden).to_json() for m in measured],
+        "champion": [masked(m, before).to_json() for m in champion],
         "notExpressible": [u.to_json() for u in compiled.unexpressed],
-        "verdict": verdict.to_json(),
+        "verdict": masked_verdict(verdict, measured, hidden).to_json(),
     }
     write_atomically(path, canonical_json(document))
     return path
