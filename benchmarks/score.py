@@ -33,6 +33,7 @@ from components.decisions.batch_logs import begin_log
 from components.decisions.reasons import METHOD, attribute
 from components.decisions.scoring import Rules, batch_digest, score_batch
 from components.lineage.commitments import load_or_create_row_key
+from components.lineage.row_key import row_key_path
 from components.profile.stored import StoredProfile
 from components.stacks.batch_scoring import (
     DecidingRelease,
@@ -41,7 +42,6 @@ from components.stacks.batch_scoring import (
     load_scorer,
     open_release,
 )
-from components.stacks.process import row_key_path
 from pipelines import check as checks
 
 
@@ -119,7 +119,11 @@ def _scored(home: Path, deciding: DecidingRelease, batch: Path, rows: int) -> fl
     key = load_or_create_row_key(row_key_path(home))
     source = open_source(deciding.contract, batch)
     scorer, rules = load_scorer(deciding), _rules(deciding, batch)
-    about = {"stack": "pytorch", "batch": batch_digest(key, source), "batchRows": rows}
+    about = {
+        **dict.fromkeys(("dataset", "run", "releaseDigest", "model", "policy", "contract"), "-"),
+        "stack": "pytorch", "release": 1, "threshold": repr(rules.threshold), "actor": "benchmark",
+        "batch": batch_digest(key, source), "batchRows": rows,
+    }  # fmt: skip
     log = begin_log(home, about, DecisionPolicy(), Verdict(Status.PASS, "a benchmark"))
     try:
         started = time.perf_counter()

@@ -48,7 +48,8 @@ def write_log(home: Path, decisions: int) -> DecisionLog:
         "releaseDigest": release.digest, "run": release.run, "model": release.model,
         "policy": release.policy, "contract": release.contract, "threshold": repr(threshold),
         "batch": "0" * 64, "check": {"status": "PASS", "reason": "a benchmark's"},
-        "route": "decide", "actor": "benchmark", "startedAt": datetime.now(UTC).isoformat(),
+        "route": "decide", "actor": "benchmark", "adverse": "selected",
+        "startedAt": datetime.now(UTC).isoformat(),
     }  # fmt: skip
     log = DecisionLog.create(home, new_log_id(stack), header)
     tag = entity_tag(load_or_create_row_key(home / "keys" / "row.key"), _MEMBER)
@@ -78,7 +79,7 @@ def _segment(
         pa.array(people, pa.binary(16)),
         pa.array(scores),
         pa.array(np.where(scores >= threshold, "selected", "not_selected")),
-        pa.array([["one reason"]] * rows, pa.list_(pa.string())),
+        pa.array([["one reason"] if s >= threshold else [] for s in scores], SCHEMA.types[5]),
         pa.array(np.full(rows, now), pa.timestamp("us", tz="UTC")),
     ]
     return pa.table(columns, schema=SCHEMA)

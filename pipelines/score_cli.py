@@ -28,15 +28,21 @@ def score(
     ],
     data: Annotated[Path, typer.Option(help="CSV or Parquet, a file or a folder of them.")],
     home: HomeOption = _DEFAULT_HOME,
+    expect_head: Annotated[
+        str | None,
+        typer.Option(help="The head that was told of this batch before."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check a batch, score it with the release that stands, and log one decision a row.
 
     Told again about the same batch it goes on where it was stopped. Exit 0 once every row has its
-    decision, 1 if the batch is refused.
+    decision, 1 if the batch is refused. Keep the head that it tells: a log that lost its last
+    entries shows by it alone.
     """
     from components.datasets.sources import open_source
-    from components.decisions.batch_logs import REFUSE, find_log
+    from components.decisions.batch_logs import find_log, row_key_id
+    from components.decisions.log_form import REFUSE
     from components.decisions.scoring import batch_digest
     from components.lineage.durable import locked_directory, writable_directory
     from components.lineage.row_key import read_row_key
@@ -54,10 +60,12 @@ def score(
     batch = batch_digest(key, source)
     # One at a time: two commands would both begin a log of the same batch.
     with locked_directory(writable_directory(home / "decisions")):
-        log, checked = find_log(home, deciding.release.digest, batch), None
+        log, checked = find_log(home, deciding.release.digest, batch, key), None
+        if expect_head is not None:
+            _require_head(log, expect_head)
         if log is None:
             checked = _checked(deciding, contract, source, quiet=as_json)
-            log = _begin(home, deciding, batch, checked)
+            log = _begin(home, deciding, batch, row_key_id(key), checked)
         if not log.closed:
             _score(log, deciding, contract, source, key, quiet=as_json)
     _tell(log, checked, as_json)
@@ -80,7 +88,18 @@ def _checked(
         )  # fmt: skip
 
 
-def _begin(home: Path, deciding: DecidingRelease, batch: str, checked: Checked) -> DecisionLog:
+def _require_head(log: DecisionLog | None, head: str) -> None:
+    """A log whose tail was cut off, or that is gone, would be decided again unseen."""
+    from components.contract.errors import EvidenceError
+
+    if log is None:
+        raise EvidenceError("the decision log of this batch is gone: no log has the expected head")
+    log.require_head(head)
+
+
+def _begin(
+    home: Path, deciding: DecidingRelease, batch: str, row_key: str, checked: Checked
+) -> DecisionLog:
     from components.decisions.batch_logs import begin_log
     from components.lineage.actor import actor
 
@@ -96,6 +115,7 @@ def _begin(home: Path, deciding: DecidingRelease, batch: str, checked: Checked) 
         "contract": release.contract,
         "threshold": repr(deciding.policy.decision_threshold),
         "batch": batch,
+        "rowKey": row_key,
         "batchRows": checked.rows,
         "actor": actor(),
     }
@@ -112,7 +132,7 @@ def _score(
     quiet: bool,
 ) -> None:
     from components.decisions.baseline_row import baseline_row
-    from components.decisions.batch_logs import REVIEW_ALL
+    from components.decisions.log_form import REVIEW_ALL
     from components.decisions.scoring import Rules, score_batch
     from components.profile.stored import StoredProfile
     from components.stacks.batch_scoring import load_scorer
@@ -147,7 +167,7 @@ def _progress(rows: int, *, quiet: bool) -> Iterator[Watch]:
 def _tell(log: DecisionLog, checked: Checked | None, as_json: bool) -> None:
     from rich.console import Console
 
-    from components.decisions.batch_logs import REFUSE
+    from components.decisions.log_form import REFUSE
     from components.decisions.scoring import outcomes
     from pipelines import check_output
     from pipelines.json_output import print_json
@@ -157,6 +177,7 @@ def _tell(log: DecisionLog, checked: Checked | None, as_json: bool) -> None:
         print_json(
             {
                 "log": log.log_id,
+                "head": log.head,
                 "release": header["release"],
                 "route": header["route"],
                 "check": header["check"],
@@ -170,3 +191,4 @@ def _tell(log: DecisionLog, checked: Checked | None, as_json: bool) -> None:
     named = ", ".join(f"{n:,} {outcome}" for outcome, n in counted.items())
     said = "refused, no row was scored" if header["route"] == REFUSE else named
     typer.echo(f"{log.log_id}: {said}")
+    typer.echo(f"head {log.head}")

@@ -22,7 +22,8 @@ def decide(
     """Log a decision about each row, by the release of that number; ``changes`` edit the header."""
     home, contract = Path(process.spec.home), process.contract
     release = read_releases(home, contract.name, process.spec.stack)[number - 1]
-    threshold = process.policy.decision_threshold
+    said, now = changes.get("threshold"), datetime.now(UTC)
+    threshold = float(said) if said else process.policy.decision_threshold
     header = {
         "dataset": contract.name,
         "stack": process.spec.stack,
@@ -37,7 +38,8 @@ def decide(
         "check": {"status": "PASS", "reason": "every rule holds"},
         "route": "decide",
         "actor": "tester",
-        "startedAt": "2026-11-24T12:00:00+00:00",
+        "startedAt": now.isoformat(),
+        "adverse": "selected",
     }
     log = DecisionLog.create(home, log_id, {**header, **changes})
     key = load_or_create_row_key(home / "keys" / "row.key")
@@ -49,7 +51,7 @@ def decide(
         "score": scores,
         "outcome": ["selected" if s >= threshold else "not_selected" for s in scores],
         "reasons": [["Many visits last year."] if i % 2 else [] for i in range(rows.num_rows)],
-        "decided_at": [datetime(2026, 11, 24, 12, tzinfo=UTC)] * rows.num_rows,
+        "decided_at": [now] * rows.num_rows,
     }
     log.append(pa.table(columns, schema=SCHEMA))
     log.close()

@@ -114,7 +114,7 @@ def count(
     for log in logs:
         threshold = float(log.header["threshold"])
         for segment in log.segments:
-            table = log.open_segment(segment).read()
+            table = log.rows_of(segment)
             groups = _groups(table, policy)
             _add(found, table, groups)
             if labels is not None and found.labelled is not None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from components.checks.measurement import Status, Verdict
+from components.contract.errors import InputError
 from components.contract.policy import DecisionPolicy, OnDrift
 from components.decisions.decision_log import DecisionLog, decision_logs, new_log_id
+from components.decisions.log_form import DECIDE, REVIEW_ALL
+from components.decisions.log_form import REFUSE as REFUSE
 from components.decisions.reasons import METHOD
-
-DECIDE, REVIEW_ALL, REFUSE = "decide", "review", "refuse"
-"""What becomes of a batch: its rows are decided, all are left to a person, or none is."""
 
 _DRIFT = ("drift:", "row_ratio:")
 _REVIEWED_BY = "a qualified person reviews every adverse decision before it takes effect"
@@ -32,18 +33,46 @@ def route_of(verdict: Verdict, policy: DecisionPolicy) -> str:
     return REVIEW_ALL if drifted and policy.on_drift is OnDrift.REVIEW else REFUSE
 
 
-def find_log(home: Path, release: str, batch: str) -> DecisionLog | None:
+def row_key_id(key: bytes) -> str:
+    """A name of the row key, in hex, that tells nothing of it: another key has another one."""
+    return hmac.digest(key, b"assay-row-key-id", "sha256").hex()
+
+
+def require_key(log: DecisionLog, key: bytes) -> None:
+    """See that rows and persons of a log were named with this key; old logs do not say.
+
+    Raises:
+        InputError: they were named with another one.
+    """
+    if log.header.get("rowKey") not in (None, row_key_id(key)):
+        raise InputError(
+            "the row key is not the one that this log was written with",
+            where=log.log_id,
+            expected="that key put back: under another one every row and person has another name",
+        )
+
+
+def find_log(home: Path, release: str, batch: str, key: bytes) -> DecisionLog | None:
     """The log in which a release decided, or began to decide, about a batch; None if none does.
+
+    A refusal is none, nor is a log that was given up.
 
     Args:
         home: the home.
         release: digest of the release record.
         batch: keyed digest of the batch.
+        key: the row key that it was made with.
+
+    Raises:
+        InputError: a log of the release was written with another key, so it cannot be told whether
+            it is of this batch.
     """
     for log in decision_logs(home):
         header = log.header
-        same = (header["releaseDigest"], header["batch"]) == (release, batch)
-        if same and header["route"] != REFUSE:
+        if header["releaseDigest"] != release or header["route"] == REFUSE or log.aborted:
+            continue
+        require_key(log, key)
+        if header["batch"] == batch:
             return log
     return None
 
@@ -74,6 +103,7 @@ def begin_log(
     }
     if policy.adverse is not None:
         header |= {"adverse": policy.adverse, "reasons": METHOD, "review": _REVIEWED_BY}
+        header["sentences"] = sorted(set(policy.reasons.values()))
     log = DecisionLog.create(home, new_log_id(str(about["stack"])), header)
     if route == REFUSE:
         log.close()

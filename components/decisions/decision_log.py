@@ -2,7 +2,8 @@
 
 A log is a directory ``HOME/decisions/<log id>``: Parquet segments, and beside them a signed log
 whose first entry says by which release, under which policy and on which batch, whose further
-entries name one segment each by its SHA-256, and whose last entry says that it is whole. A segment
+entries name one segment each by its SHA-256, and whose last entry says that it is whole, or why it
+was given up. A segment
 is written before it is named, so whoever was killed in between writes it again: every row of the
 batch has one decision and no more. A decision is named by its log and its row's place in the batch,
 which is also where it lies.
@@ -14,6 +15,7 @@ import hashlib
 import io
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -25,6 +27,9 @@ import pyarrow.parquet as pq
 
 from components.contract.errors import EvidenceError, InputError
 from components.decisions.log import NOT_SELECTED, SELECTED
+from components.decisions.log_form import REVIEW as REVIEW
+from components.decisions.log_form import SCHEMA as SCHEMA
+from components.decisions.log_form import require_columns, require_header, require_rows
 from components.lineage.durable import writable_directory, write_atomically
 from components.lineage.evidence_keys import EvidenceKeys, HomeKeys
 from components.lineage.regular_file import read_regular
@@ -32,26 +37,13 @@ from components.lineage.signed_log import LogEntry, SignedLog
 
 PREDICATE_TYPE = "urn:assay:decisions:v1"
 SCHEMA_VERSION = "assay-decisions/v1"
-REVIEW = "review"
 OUTCOMES = (SELECTED, NOT_SELECTED, REVIEW)
-"""``review``: a qualified person decides; the model's word counts for nothing."""
 
+_LAST = ("end", "abort")
 SEGMENT_ROWS = 262_144
 _GROUP_ROWS = 32_768
 _LOG_ID = re.compile(r"[A-Za-z0-9_-]{1,120}")
 _DECISION_ID = re.compile(r"([A-Za-z0-9_-]{1,120})\.([0-9]{10})")
-SCHEMA = pa.schema(
-    [
-        ("row", pa.int64()),
-        ("assay_row", pa.binary(32)),
-        ("assay_entity", pa.binary(16)),
-        ("score", pa.float64()),
-        ("outcome", pa.string()),
-        ("reasons", pa.list_(pa.string())),
-        ("decided_at", pa.timestamp("us", tz="UTC")),
-    ]
-)
-"""Columns of a segment; those of protected groups, ``assay_group_<column>``, follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +136,14 @@ class DecisionLog:
     def _entries(self) -> list[LogEntry]:
         entries = self._signed.read()
         kinds = [e.entry.get("kind") for e in entries]
-        middle = kinds[1:-1] if kinds[-1:] == ["end"] else kinds[1:]
+        middle = kinds[1:-1] if kinds and kinds[-1] in _LAST else kinds[1:]
         begun = bool(kinds) and kinds[0] == "begin" and all(k == "segment" for k in middle)
         first = entries[0].entry if entries else {}
         if not begun or first.get("schemaVersion") != SCHEMA_VERSION:
             raise EvidenceError(f"decision log {self.log_id} does not begin as one")
         if first.get("log") != self.log_id:
             raise EvidenceError(f"decision log {self.log_id} is another one, under this name")
+        require_header(first, self.log_id)
         return entries
 
     @property
@@ -159,8 +152,9 @@ class DecisionLog:
 
         ``dataset``, ``stack``, ``release`` (its number), ``releaseDigest``, ``run``, ``model``,
         ``policy``, ``contract``, ``threshold`` (decimal text), ``batch`` (a keyed digest of the
-        batch's bytes), ``check`` (verdict of the batch's check), ``route`` (``decide`` or
-        ``review``), ``actor``, ``startedAt``.
+        batch's bytes), ``check`` (verdict of the batch's check), ``route`` (``decide``,
+        ``review`` or ``refuse``), ``actor``, ``startedAt``; where the policy has them ``adverse``
+        and ``sentences``; since they are written ``rowKey``, see ``row_key_id``.
         """
         return self._entries[0].entry
 
@@ -176,15 +170,12 @@ class DecisionLog:
         for held in self._entries:
             if held.entry["kind"] != "segment":
                 continue
-            try:
-                segment = Segment(**{k: held.entry[k] for k in ("file", "first", "rows", "sha256")})
-            except KeyError as error:
-                raise EvidenceError(f"entry {held.number} names no segment") from error
+            segment = _segment(held)
             if segment.first != due or segment.file != _segment_name(len(found) + 1):
                 raise EvidenceError(f"{segment.file} does not follow the segment before it")
             found.append(segment)
             due += segment.rows
-        if self.closed and self._entries[-1].entry.get("rows") != due:
+        if (self.closed or self.aborted) and self._entries[-1].entry.get("rows") != due:
             raise EvidenceError(f"decision log {self.log_id} ends with another number of rows")
         return found
 
@@ -199,9 +190,32 @@ class DecisionLog:
         return bool(self._entries[-1].entry["kind"] == "end")
 
     @property
+    def last(self) -> dict[str, Any]:
+        """The last entry; of a log that is over it has ``endedAt``."""
+        return self._entries[-1].entry
+
+    @property
+    def aborted(self) -> str | None:
+        """Why the log was given up: its decisions do not stand. None where it was not."""
+        last = self.last
+        return str(last.get("reason")) if last["kind"] == "abort" else None
+
+    @property
     def head(self) -> str:
         """SHA-256 of the last entry, in hex: kept elsewhere, it shows a tail that is cut off."""
         return self._entries[-1].sha256
+
+    def require_head(self, head: str) -> None:
+        """See that the log holds an entry that was its last one once.
+
+        Raises:
+            EvidenceError: it does not: entries were cut off, or written anew.
+        """
+        if head not in {held.sha256 for held in self._entries}:
+            raise EvidenceError(
+                f"decision log {self.log_id} does not hold the entry that was its head: "
+                "what followed was cut off, or written anew"
+            )
 
     def append(self, decisions: pa.Table) -> Segment:
         """Write the next segment, durably, and name it.
@@ -241,13 +255,15 @@ class DecisionLog:
 
     def close(self) -> None:
         """Say that every row of the batch has its decision."""
-        self._add(
-            {
-                "kind": "end",
-                "rows": self.rows,
-                "endedAt": datetime.now(UTC).isoformat(timespec="microseconds"),
-            }
-        )
+        self._end({"kind": "end"})
+
+    def abort(self, reason: str) -> None:
+        """Give the log up, for good: what it holds was not decided about its batch."""
+        self._end({"kind": "abort", "reason": reason})
+
+    def _end(self, entry: dict[str, Any]) -> None:
+        ended = datetime.now(UTC).isoformat(timespec="microseconds")
+        self._add({**entry, "rows": self.rows, "endedAt": ended})
 
     def _add(self, entry: dict[str, Any]) -> None:
         self._signed.append(entry)
@@ -270,35 +286,63 @@ class DecisionLog:
         return content
 
     def open_segment(self, segment: Segment) -> pq.ParquetFile:
-        """A segment to read columns of, from the bytes that were checked.
+        """A segment to read columns of, from the bytes that were checked; see also ``rows_of``.
 
         Raises:
-            EvidenceError: the file is missing, or is not the one that was written.
+            EvidenceError: the file is missing, is not the one that was written, or has other
+                columns or rows than a log.
         """
         content = self.read_segment(segment)
         try:
             # Buffering ahead leaves threads behind that abort the process when it ends.
-            return pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
-        except pa.ArrowException as error:
-            raise EvidenceError(f"{segment.file} of log {self.log_id} is no segment") from error
+            file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
+            require_columns(file, segment.rows, self._told(segment))
+        except (OSError, pa.ArrowException) as error:
+            raise EvidenceError(f"{self._told(segment)} is no segment") from error
+        return file
+
+    def rows_of(self, segment: Segment, columns: Sequence[str] | None = None) -> pa.Table:
+        """A segment's rows, held against the header; see ``log_form.require_rows``.
+
+        Args:
+            segment: one of ``segments``.
+            columns: those to read, by default all.
+
+        Raises:
+            EvidenceError: as ``open_segment``, or a row contradicts the header.
+        """
+        file = self.open_segment(segment)
+        try:
+            rows = file.read(columns=None if columns is None else list(columns))
+            require_rows(rows, self.header, segment.first, self._told(segment))
+        except (OSError, pa.ArrowException) as error:
+            raise EvidenceError(f"{self._told(segment)} is no segment") from error
+        return rows
 
     def decision(self, row: int) -> dict[str, Any] | None:
         """The decision about a row of the batch; None where the log has none.
 
         Raises:
-            EvidenceError: the segment that holds it is missing or was changed.
+            EvidenceError: the segment that holds it is missing, was changed, or is not sound.
         """
         for segment in self.segments:
             if segment.first <= row < segment.first + segment.rows:
-                break
-        else:
-            return None
-        file = self.open_segment(segment)
-        group, place = divmod(row - segment.first, _GROUP_ROWS)
-        found: list[dict[str, Any]] = file.read_row_group(group).slice(place, 1).to_pylist()
-        if not found or found[0]["row"] != row:
-            raise EvidenceError(f"{segment.file} of log {self.log_id} does not hold row {row}")
-        return found[0]
+                found: dict[str, Any] = (
+                    self.rows_of(segment).slice(row - segment.first, 1).to_pylist()[0]
+                )
+                return found
+        return None
+
+    def _told(self, segment: Segment) -> str:
+        return f"{segment.file} of log {self.log_id}"
+
+
+def _segment(held: LogEntry) -> Segment:
+    kinds = {"file": str, "first": int, "rows": int, "sha256": str}
+    sound = all(type(held.entry.get(name)) is kind for name, kind in kinds.items())
+    if not sound or held.entry["rows"] < 1:
+        raise EvidenceError(f"entry {held.number} names no segment")
+    return Segment(**{name: held.entry[name] for name in kinds})
 
 
 def decision_logs(home: Path) -> list[DecisionLog]:

@@ -15,25 +15,24 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from components.contract.contract import Contract
-from components.contract.errors import EvidenceError, InputError
+from components.contract.errors import InputError
 from components.contract.policy import DecisionPolicy
 from components.datasets.sources import RowSource
 from components.datasets.typed_rows import open_rows
 from components.decisions.decision_log import (
     OUTCOMES,
-    REVIEW,
-    SCHEMA,
     SEGMENT_ROWS,
     DecisionLog,
-    Segment,
 )
 from components.decisions.log import NOT_SELECTED, SELECTED
+from components.decisions.log_form import REVIEW, SCHEMA
 from components.decisions.reasons import Floats, attribute, reasons_for
 from components.decisions.row_names import RowNames
 from components.decisions.scorer import Scorer
@@ -90,15 +89,17 @@ def score_batch(
         watch: told the number of decided rows whenever a segment was written.
 
     Raises:
-        InputError: the files are not those that the log was begun for.
-        EvidenceError: what was decided before is not about the rows that the files hold now.
+        InputError: the files were changed while they were scored. The log is given up then.
+        EvidenceError: a segment is missing, or was changed.
     """
     done = log.rows
     watch(done)
     logged = {segment.first: segment for segment in log.segments}
     for first, rows, names in _named(rules.contract, source, key):
         if first in logged:
-            _require_same_rows(log, logged[first], names)
+            held = log.rows_of(logged[first], ["assay_row"])["assay_row"]
+            if held.to_pylist() != names.to_pylist():
+                _give_up(log, source)
         fresh = rows.slice(max(0, done - first))
         if fresh.num_rows:
             names = names.slice(rows.num_rows - fresh.num_rows)
@@ -106,22 +107,18 @@ def score_batch(
             log.append(_decide(place, fresh, names, scorer, rules, key))
             watch(log.rows)
     if batch_digest(key, source) != log.header["batch"]:
-        raise InputError(
-            "was changed while it was scored",
-            where=source.named,
-            expected="the files that the log was begun for",
-        )
+        _give_up(log, source)
     log.close()
 
 
-def _require_same_rows(log: DecisionLog, segment: Segment, names: pa.Array) -> None:
-    """What was decided before is about the rows that the batch has there."""
-    held = log.open_segment(segment).read(columns=["assay_row"])["assay_row"].to_pylist()
-    if held != names.to_pylist():
-        raise EvidenceError(
-            f"{segment.file} of log {log.log_id} is not about the rows of this batch: "
-            "it was changed while it was scored, or the row key was"
-        )
+def _give_up(log: DecisionLog, source: RowSource) -> NoReturn:
+    """End a log that holds decisions about rows of other files than it was begun for."""
+    log.abort("the batch was changed while it was scored")
+    raise InputError(
+        f"was changed while it was scored: log {log.log_id} is given up and does not stand",
+        where=source.named,
+        expected="the command given again, and files that stay as they are meanwhile",
+    )
 
 
 def outcomes(log: DecisionLog) -> dict[str, int]:
@@ -132,7 +129,7 @@ def outcomes(log: DecisionLog) -> dict[str, int]:
     """
     counted: Counter[str] = Counter()
     for segment in log.segments:
-        found = log.open_segment(segment).read(columns=["outcome"])["outcome"]
+        found = log.rows_of(segment, ["score", "outcome", "reasons"])["outcome"]
         for cell in found.value_counts():
             counted[cell["values"].as_py()] += cell["counts"].as_py()
     return {outcome: counted[outcome] for outcome in OUTCOMES}

@@ -24,6 +24,12 @@ from components.decisions.scoring import Rules, batch_digest, score_batch
 from components.lineage.commitments import load_or_create_row_key
 
 SEGMENT = 100
+HEADER = {
+    "dataset": "clinic", "stack": "plain", "release": 1, "releaseDigest": "r", "run": "a-run",
+    "model": "0" * 64, "policy": "p", "contract": "c", "threshold": "0.3", "batch": "b",
+    "check": {"status": "PASS", "reason": "every rule holds"}, "route": "decide",
+    "actor": "tester", "startedAt": "2026-01-01T00:00:00+00:00",
+}  # fmt: skip
 POLICY = DecisionPolicy(adverse="not_selected", reasons={"visits": "Few visits."})
 
 
@@ -76,10 +82,11 @@ def row_key(home: Path) -> bytes:
     return load_or_create_row_key(home / "keys" / "row.key")
 
 
-def begin(home: Path, log_id: str, file: Path) -> DecisionLog:
-    """An empty log of the batch."""
+def begin(home: Path, log_id: str, file: Path, **changes: object) -> DecisionLog:
+    """An empty log of the batch; ``changes`` edit its header."""
     batch = batch_digest(row_key(home), open_source(contract(), file))
-    return DecisionLog.create(home, log_id, {"stack": "plain", "batch": batch})
+    about = {"batch": batch, "adverse": POLICY.adverse, "sentences": list(POLICY.reasons.values())}
+    return DecisionLog.create(home, log_id, {**HEADER, **about, **changes})
 
 
 def score(log: DecisionLog, file: Path, home: Path, **changes: object) -> None:

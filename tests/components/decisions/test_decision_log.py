@@ -17,8 +17,9 @@ from components.decisions.decision_log import (
     decision_logs,
     parse_decision_id,
 )
+from tests.components.decisions.scored_batch import HEADER as PLAIN
 
-HEADER = {"dataset": "clinic", "stack": "plain", "model": "0" * 64, "threshold": "0.5"}
+HEADER = {**PLAIN, "adverse": "not_selected"}
 
 
 def _decisions(first: int, rows: int) -> pa.Table:
@@ -29,7 +30,7 @@ def _decisions(first: int, rows: int) -> pa.Table:
             "assay_row": [n.to_bytes(32, "big") for n in numbers],
             "assay_entity": [n.to_bytes(16, "big") for n in numbers],
             "score": [n / 1e6 for n in numbers],
-            "outcome": ["selected"] * rows,
+            "outcome": ["not_selected"] * rows,
             "reasons": [["high_cost"]] * rows,
             "decided_at": [datetime(2026, 1, 1, tzinfo=UTC)] * rows,
         },
@@ -112,6 +113,29 @@ def test_a_log_under_the_name_of_another_is_refused(log: DecisionLog) -> None:
     moved = log.directory.rename(log.directory.with_name("other"))
     with pytest.raises(EvidenceError, match="another one"):
         DecisionLog.open(moved.parent.parent, "other").decision(3)
+
+
+def test_a_log_that_lost_its_tail_does_not_hold_its_head(log: DecisionLog) -> None:
+    home, head = log.directory.parent.parent, log.head
+    log.require_head(head)
+    (log.directory / "log" / "00000004.json").unlink()
+    cut = DecisionLog.open(home, "a-log")
+    assert not cut.closed  # it reads well, and would be gone on with
+    with pytest.raises(EvidenceError, match="cut off"):
+        cut.require_head(head)
+
+
+def test_a_log_that_was_given_up_is_over_and_says_why(tmp_path: Path) -> None:
+    begun = DecisionLog.create(tmp_path, "a-log", HEADER)
+    begun.append(_decisions(0, 5))
+    head = begun.head
+    begun.abort("a reason")
+    over = DecisionLog.open(tmp_path, "a-log")
+    assert (over.closed, over.aborted, over.rows) == (False, "a reason", 5)
+    over.require_head(head)
+    over.append(_decisions(5, 5))
+    with pytest.raises(EvidenceError, match="does not begin as one"):
+        _ = DecisionLog.open(tmp_path, "a-log").rows
 
 
 @pytest.mark.parametrize("name", ["../../etc", "a-log", "a-log.1", "a/b.0000000001", ""])

@@ -37,8 +37,15 @@ def _decisions(log: DecisionLog) -> pa.Table:
     )
 
 
+def _told(changes: dict) -> dict:
+    """What the header says of other rules."""
+    if changes.get("review"):
+        return {"route": "review"}
+    return {"adverse": changes["policy"].adverse} if "policy" in changes else {}
+
+
 def _scored(home: Path, name: str, file: Path, **changes: object) -> pa.Table:
-    log = begin(home, name, file)
+    log = begin(home, name, file, **_told(changes))
     score(log, file, home, **changes)
     assert log.closed
     return _decisions(DecisionLog.open(home, name))
@@ -122,12 +129,31 @@ def test_a_segment_that_was_written_and_not_named_is_written_again(
     assert found["assay_row"].equals(whole["assay_row"])
 
 
-def test_a_batch_that_changes_meanwhile_is_never_called_whole(tmp_path: Path, batch: Path) -> None:
+def test_a_batch_that_changes_meanwhile_ends_its_log(tmp_path: Path, batch: Path) -> None:
     log = begin(tmp_path, "a", batch)
     write_batch(batch, rows=340)
     with pytest.raises(InputError, match="was changed while it was scored"):
         score(log, batch, tmp_path)
-    assert not DecisionLog.open(tmp_path, "a").closed
+    ended = DecisionLog.open(tmp_path, "a")
+    assert (ended.closed, ended.rows) == (False, 340)
+    assert ended.aborted == "the batch was changed while it was scored"
+
+
+def test_a_batch_that_was_put_back_after_a_kill_ends_its_log(tmp_path: Path, batch: Path) -> None:
+    kept, log = batch.read_bytes(), begin(tmp_path, "a", batch)
+
+    def killed(done: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    pq.write_table(pq.read_table(batch).slice(1), batch)
+    with pytest.raises(KeyboardInterrupt):
+        score(log, batch, tmp_path, watch=killed)
+    batch.write_bytes(kept)
+    with pytest.raises(InputError, match="given up"):
+        score(DecisionLog.open(tmp_path, "a"), batch, tmp_path)
+    ended = DecisionLog.open(tmp_path, "a")
+    assert (ended.closed, ended.rows, bool(ended.aborted)) == (False, 100, True)
 
 
 def test_csv_is_decided_as_the_same_rows_in_parquet(tmp_path: Path, batch: Path) -> None:
