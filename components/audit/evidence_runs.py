@@ -162,7 +162,8 @@ def _rows(records: Sequence[EvidenceRecord]) -> int | None:
     gate = next((r.body for r in records if r.stage == Stage.DATA_GATE), None)
     judged = gate["referee"]["findings"] if gate and gate["referee"] else []
     found = next((f["measurement"] for f in judged if f["rule"] == _ALL_ROWS), None)
-    return int(found["n"]) if found else None
+    # A number that would tell of a few people is not in the record.
+    return int(found["n"]) if found and found["n"] is not None else None
 
 
 def _stage(record: EvidenceRecord) -> StageFacts:

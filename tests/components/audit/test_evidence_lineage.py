@@ -9,7 +9,7 @@ import pytest
 
 from components.audit import evidence_runs
 from components.audit.evidence_lineage import EvidenceLineage
-from components.audit.evidence_runs import read_runs
+from components.audit.evidence_runs import read_run, read_runs
 from components.audit.paths import ATTRIBUTES, FIGURE, FINDING
 from components.contract.errors import EvidenceError, InputError
 from components.lineage.evidence import chain_of
@@ -17,6 +17,7 @@ from components.lineage.evidence_keys import HomeKeys
 from components.lineage.graph import Edge, EdgeKind, LineageGraph, Node, NodeKind
 from components.lineage.keys import new_key
 from components.release.records import read_releases, write_release
+from tests import small_bundle
 from tests.asked_home import REASON, STACKS, copied_home, runs_of
 
 
@@ -190,6 +191,23 @@ def test_rows_are_told_by_the_manifest_that_the_records_name_or_by_the_data_gate
     assert rows_said(home) == {None}
     monkeypatch.undo()
     assert rows_said(home) == {"6000"}
+
+
+@pytest.mark.parametrize("counted", [6000, None])
+def test_rows_are_not_known_where_the_record_hides_a_small_number(
+    tmp_path: Path, counted: int | None
+) -> None:
+    draft = small_bundle.blocked()
+    measured = {"name": "rows", "value": None, "n": counted}
+    found = {"rule": "row_count:least", "status": "PASS", "reason": "", "measurement": measured}
+    draft.body("data_gate")["referee"]["findings"].append(found)
+    for name, raw in small_bundle.sources(draft).items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(raw)
+    run = read_run(tmp_path / "runs" / draft.run, {"home": small_bundle.raw_key("home")})
+    assert run is not None
+    assert run.rows == counted
 
 
 def _directories(home: Path) -> list[Path]:
