@@ -8,6 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from components.audit.trace import Trace
+from components.contract.stages import Stage
+
+DIFFERS = "DIFFERS"
+"""How the line of a link begins that does not hold."""
+
+_BRIEF = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +22,11 @@ class Branch:
 
     text: str
     children: tuple[Branch, ...] = ()
+
+    @property
+    def is_brief(self) -> bool:
+        """Whether what stands under it is short and could stand side by side."""
+        return all(len(c.text) <= _BRIEF and not c.children for c in self.children)
 
 
 def drawn(branch: Branch) -> Iterator[str]:
@@ -34,58 +45,68 @@ def tree_of(trace: Trace) -> Branch:
     return Branch(
         f"decision {trace.decision_id}",
         (
-            *_decision(told["decision"]),
-            Branch(f"model {told['model']}"),
+            Branch(_decision_line(told["decision"]), tuple(_decision(told["decision"]))),
+            Branch(f"by model {told['model']}"),
             Branch(
                 _release_line(told["release"]),
                 tuple(_release(told["release"], told["run"], told["decision"]["decidedAt"])),
             ),
-            Branch(f"run {told['run']['id']}", tuple(_run(told["run"]))),
+            Branch(f"made by run {told['run']['id']}", tuple(_run(told["run"]))),
             Branch(_training_line(told["training"]), tuple(_training(told["training"]))),
-            *(Branch(f"DIFFERS: {text}") for text in trace.differences),
+            *(Branch(f"{DIFFERS}: {text}") for text in trace.differences),
         ),
     )
 
 
+def _decision_line(held: dict[str, Any]) -> str:
+    return f"{held['outcome']}: score {held['score']:.6f}, threshold {held['threshold']}"
+
+
 def _decision(held: dict[str, Any]) -> Iterator[Branch]:
-    yield Branch(
-        f"{held['outcome']} at {held['decidedAt']}: score {held['score']:.6f}, "
-        f"threshold {held['threshold']}"
-    )
+    yield Branch(f"at {held['decidedAt']}")
     reasons = held["reasons"] or []
     yield Branch("reasons" if reasons else "no reason codes", tuple(map(Branch, reasons)))
     whole = "whole" if held["logIsWhole"] else "not whole: scoring was interrupted"
-    yield Branch(f"log {held['log']}, {whole}; row commitment {held['row']}")
+    yield Branch(f"log {held['log']}, {whole}")
+    yield Branch(f"row commitment {held['row']}")
     check = held["batchCheck"]
     yield Branch(f"the batch was checked before: {check['status']}, {check['reason']}")
 
 
 def _release_line(held: dict[str, Any]) -> str:
-    until = f"until {held['until']}" if held["until"] else "and stands"
-    return (
-        f"release {held['release']} of {held['dataset']} in {held['stack']}: {held['kind']}, "
-        f"since {held['since']} {until}, by {held['actor']}"
-    )
+    until = "which stands"
+    if after := held["endedBy"]:
+        until = f"{_ended(after)} on {after['at'][:10]}"
+    where = f"release {held['release']} of {held['dataset']} in {held['stack']}"
+    return f"{where}: {held['kind']}, {until}"
+
+
+def _ended(after: dict[str, Any]) -> str:
+    return "rolled back" if after["kind"] == "rollback" else "superseded"
 
 
 def _release(held: dict[str, Any], run: dict[str, Any], decided: str) -> Iterator[Branch]:
+    until = f"until {held['until']}" if held["until"] else "and stands"
+    yield Branch(f"released by {held['actor']}: from {held['since']} {until}")
     if held["endedBy"]:
         yield Branch(_ending(held["endedBy"]), tuple(_late(held["until"], decided)))
-    for stage, verdict in held["verdicts"].items():
-        yield Branch(f"{stage.replace('_', ' ')}: {verdict}")
+    if held["reason"]:
+        yield Branch(f"why: {held['reason']}")
+    verdicts = held["verdicts"]
+    lines = (
+        f"{stage.replace('_', ' ')}: {verdicts[stage]}" for stage in Stage if stage in verdicts
+    )
+    yield Branch("verdicts", tuple(map(Branch, lines)))
     yield Branch(_champion(run["champion"]))
     if run["waiver"]:
         yield Branch(f"under waiver {run['waiver']['sha256']}", tuple(_waiver(run["waiver"])))
-    if held["reason"]:
-        yield Branch(f"why: {held['reason']}")
 
 
 def _ending(after: dict[str, Any]) -> str:
-    how = "superseded"
-    if after["kind"] == "rollback":
-        how = f"rolled back, to the model that run {after['continues']} trained,"
+    model = f", with the model of run {after['continues']}" if after["continues"] else ""
     why = f": {after['reason']}" if after["reason"] else ""
-    return f"{how} by release {after['release']} on {after['at']}, by {after['actor']}{why}"
+    by = f"by {after['actor']} with release {after['release']}"
+    return f"{_ended(after)} at {after['at']}, {by}{model}{why}"
 
 
 def _late(until: str, decided: str) -> Iterator[Branch]:
@@ -118,10 +139,11 @@ def _run(held: dict[str, Any]) -> Iterator[Branch]:
 
 
 def _training_line(held: dict[str, Any]) -> str:
-    return f"trained on split {held['split']} of dataset {held['dataset']}, {held['version']}"
+    return f"trained on split {held['split']} of dataset {held['dataset']}"
 
 
 def _training(held: dict[str, Any]) -> Iterator[Branch]:
+    yield Branch(f"version {held['version']}")
     if "missing" in held:
         yield Branch(held["missing"])
         return

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from components.audit.trace import trace
-from components.audit.trace_page import to_html
+from components.audit.trace_page import pieces, to_html
 from components.audit.trace_tree import Branch, tree_of
 from components.contract.errors import EvidenceError, InputError
 from components.decisions.decision_log import decision_id
 from components.lineage.merkle import Neighbour, verify_absence, verify_inclusion
+from components.release.records import read_releases, write_release
 from components.stacks.process import ReleaseProcess
 from tests import seeded
+from tests.carded_runs import Cards
 from tests.decided import decide, rows_of
 from tests.plain_stack import PlainStack, start
 
@@ -31,6 +39,24 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> ReleaseProcess:
     decide(made, "seen", rows_of(made, "train"))
     decide(made, "unseen", rows_of(made, "evaluation"))
     return made
+
+
+@pytest.fixture(scope="module")
+def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose release 1 was superseded by a waived one, which release 3 rolled back.
+
+    Each has a log: ``one``, ``two`` and ``three``.
+    """
+    home = tmp_path_factory.mktemp("cards")
+    cards = Cards(home)
+    first = cards.run()
+    blocked = cards.run(seeded.biased)
+    cards.waive(blocked, "The <b>pilot</b> needs it")
+    waived = cards.again(blocked, seeded.biased)
+    back = cards.again(first)
+    for number, (name, run) in enumerate({"one": first, "two": waived, "three": back}.items(), 1):
+        decide(run, name, rows_of(first, "train"), number=number)
+    return home
 
 
 def _home(process: ReleaseProcess) -> Path:
@@ -74,6 +100,76 @@ def test_it_names_release_run_verdicts_and_sources(process) -> None:
     lines = "\n".join(_lines(tree_of(trace(_home(process), decision_id("seen", 1)))))
     for text in ("release 1 of", process.spec.run_id, "release gate: PASS", "a.csv", "Many visits"):
         assert text in lines
+
+
+def test_each_proved_row_is_found_at_its_place(process) -> None:
+    found = trace(_home(process), decision_id("seen", 7)).training
+    for proof in (found["case"], *found["person"]["proofs"]):
+        place = proof["place"]
+        held = pq.read_table(process.dataset.directory / place["file"])
+        assert held["assay_row"][place["row"]].as_py().hex() == proof["commitment"]
+        assert (
+            process.dataset.manifest["splits"]["train"]["spans"][place["span"]]["file"]
+            == (place["file"])
+        )
+    assert trace(_home(process), decision_id("unseen", 7)).training["case"]["place"] is None
+
+
+def test_a_release_that_was_rolled_back_is_told_with_its_waiver_and_champion(cards: Path) -> None:
+    found = trace(cards, decision_id("two", 1))
+    told, first = found.to_json(), trace(cards, decision_id("one", 1)).to_json()
+    assert found.differences == ()
+    assert told["release"]["kind"] == "waived"
+    assert told["release"]["endedBy"]["kind"] == "rollback"
+    assert told["release"]["endedBy"]["release"] == 3
+    assert told["release"]["endedBy"]["at"] == told["release"]["until"]
+    assert told["run"]["champion"] == {
+        "release": 1, "run": first["run"]["id"], "model": first["model"]
+    }  # fmt: skip
+    assert told["run"]["waiver"]["sha256"] == told["release"]["waiver"]
+    lines = "\n".join(_lines(tree_of(found)))
+    until = told["release"]["until"]
+    assert f"release 2 of insurer in tfx: waived, rolled back on {until[:10]}" in lines
+    assert f"with the model of run {first['run']['id']}" in lines
+    assert "signed by ana and bo" in lines
+    assert "limit:opportunity-sex FAIL" in lines
+    assert "why: The <b>pilot</b> needs it" in lines
+
+
+def test_a_release_that_was_superseded_is_told_and_one_that_stands_too(cards: Path) -> None:
+    one, three = (trace(cards, decision_id(name, 1)) for name in ("one", "three"))
+    assert "superseded on" in "\n".join(_lines(tree_of(one)))
+    assert "rollback, which stands" in "\n".join(_lines(tree_of(three)))
+    assert one.to_json()["run"]["champion"] is None
+    assert (three.ended_by, three.decision["assay_row"]) == (None, one.decision["assay_row"])
+    # Released again, a model is still the one that the earlier run trained, on that run's rows.
+    assert three.training == one.training
+    assert three.training["case"]["kind"] == "inclusion"
+
+
+def test_a_decision_that_was_made_after_its_release_ended_is_told(cards: Path) -> None:
+    found = trace(cards, decision_id("one", 1))
+    assert found.period.until is not None
+    for after in (-timedelta(seconds=1), timedelta()):
+        decided = {**found.decision, "decided_at": found.period.until + after}
+        lines = _lines(tree_of(replace(found, decision=decided)))
+        assert any("made after that" in line for line in lines) == (after == timedelta())
+
+
+def test_a_waiver_that_the_release_does_not_name_is_a_difference(cards: Path, tmp_path) -> None:
+    home = shutil.copytree(cards, tmp_path / "home")
+    history = home / "releases" / "insurer" / "tfx"
+    (history / "000003.json").unlink()
+    records = read_releases(home, "insurer", "tfx")
+    (history / "000002.json").unlink()
+    kept = ("run", "candidate", "model", "head", "policy", "contract", "actor", "kind", "reason")
+    document = {name: getattr(records[1], name) for name in (*kept, "continues")}
+    document |= {"at": records[1].at.isoformat(), "verdicts": dict(records[1].verdicts)}
+    write_release(home, "insurer", "tfx", {**document, "waiver": "f" * 64})
+    (difference,) = (
+        d for d in trace(home, decision_id("two", 1)).differences if "releaseDigest" not in d
+    )
+    assert difference.startswith("the run has waiver")
 
 
 def test_without_the_row_key_it_says_what_nobody_can_say(process, tmp_path: Path) -> None:
@@ -153,8 +249,67 @@ def test_other_rows_under_the_root_prove_nothing(process, tmp_path: Path) -> Non
         trace(home, decision_id("seen", 1))
 
 
+def test_a_pipe_in_the_place_of_rows_is_refused_and_not_waited_for(process, tmp_path) -> None:
+    home = shutil.copytree(_home(process), tmp_path / "home")
+    victim = next((home / "datasets").glob("*/*/train/*.parquet"))
+    victim.unlink()
+    os.mkfifo(victim)
+    with pytest.raises(EvidenceError, match=f"{victim.name} cannot be read"):
+        trace(home, decision_id("seen", 1))
+
+
 def test_the_page_escapes_and_loads_nothing(process) -> None:
     page = to_html(trace(_home(process), decision_id("seen", 1))).decode()
     assert "default-src 'none'" in page
     assert "Every link was checked and holds." in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_page_says_what_does_not_hold_and_takes_no_text_for_markup(cards: Path) -> None:
+    found = replace(trace(cards, decision_id("two", 1)), differences=("<i>one</i> link",))
+    page = to_html(found).decode()
+    assert "Every link" not in page
+    assert page.count("&lt;i&gt;one&lt;/i&gt; link") == 1
+    assert "The &lt;b&gt;pilot&lt;/b&gt; needs it" in page
+    assert 'release gate: <b class="bad">FAIL</b>' in page
+
+
+def test_a_line_comes_out_of_its_pieces_whole(cards: Path) -> None:
+    for name in ("one", "two"):
+        for line in _lines(tree_of(trace(cards, decision_id(name, 1)))):
+            assert "".join(text for _, text in pieces(line)) == line
+
+
+@pytest.fixture
+def browser() -> Iterator:
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    assert chromium, "chromium is not installed; `make test` installs it on Debian"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=chromium, args=["--headless", "--no-sandbox", "--disable-gpu"]
+        )
+        yield started
+        started.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 400])
+def test_in_a_browser(cards: Path, tmp_path: Path, browser, width: int) -> None:
+    path = tmp_path / "trace.html"
+    path.write_bytes(to_html(trace(cards, decision_id("two", 1))))
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    problems, requests = [], []
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(path.as_uri())
+    assert page.title() == "decision two.0000000001"
+    assert page.locator("section > h2").all_inner_texts()[0].startswith("selected")
+    assert page.locator(".brief .bad").all_inner_texts() == ["FAIL"]
+    assert json.loads(page.locator("pre").text_content())["case"]["kind"] == "absence"
+    # The one style is let in, and a line of the tree is not wider than the page.
+    assert page.evaluate("getComputedStyle(document.querySelector('ul')).listStyleType") == "none"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert (requests, problems) == ([path.as_uri()], [])
