@@ -28,6 +28,8 @@ from components.checks.measurement import Finding, Status
 from components.checks.suppression import is_small, resolved
 from components.checks.tallies import tally
 from components.contract.errors import EvidenceError, InputError
+from components.contract.json_schema import ROOT
+from components.contract.monitoring_policy import load_monitoring
 from components.contract.stages import Stage
 from components.decisions import decision_log
 from components.decisions.later_labels import open_labels
@@ -327,6 +329,24 @@ def test_only_logs_of_the_standing_release_are_judged(process: ReleaseProcess) -
     with pytest.raises(EvidenceError, match="of another release"):
         watched(process, "other")
     assert "other" not in {log.log_id for log in find_watched(home, "insurer", "pytorch", []).logs}
+
+
+def test_a_log_that_was_given_up_is_not_judged(
+    process: ReleaseProcess, case: Cases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DecisionLog, "close", lambda log: log.abort("a reason"))
+    case.write("given-up")
+    name, stack = process.contract.name, process.spec.stack
+    logs = find_watched(case.home, name, stack, []).logs
+    assert "given-up" not in {log.log_id for log in logs}
+
+
+@pytest.mark.parametrize("name", ["prior_auth", "rand_hie", "rand_hie_pilot"])
+def test_every_shipped_policy_holds_decisions_to_inputs_and_labels(name: str) -> None:
+    limits = load_monitoring(ROOT / "policies" / f"{name}.yaml")
+    assert limits is not None
+    assert limits.needs_labels
+    assert limits.input_drift == "data_gate"
 
 
 def test_a_changed_segment_is_no_evidence(process: ReleaseProcess, case: Cases) -> None:
