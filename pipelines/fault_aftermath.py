@@ -124,10 +124,10 @@ def _move_alias(spoilt: Spoilt) -> None:
 
 
 def _edit_mlmd_property(spoilt: Spoilt) -> None:
+    """Another person released it."""
     spoilt.change(
-        "UPDATE ArtifactProperty SET string_value = 'PASS ' || string_value "
-        "WHERE rowid = (SELECT min(rowid) FROM ArtifactProperty WHERE string_value IS NOT NULL "
-        "AND name = 'assay_reason')"
+        "UPDATE ContextProperty SET string_value = 'somebody-else' "
+        "WHERE name = 'assay_release_actor'"
     )
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from components.contract.errors import EvidenceError, InputError
 from components.datasets.canonical import Dataset
-from components.lineage.digests import sha256_file, sha256_tree
-from components.lineage.graph import LineageGraph, NodeKind, StoreReading
+from components.lineage.digests import sha256_tree
+from components.lineage.graph import Entries, LineageGraph, NodeKind, StoreReading
 
 _CHAMPION = "champion"
 _KEPT = "/file/"
@@ -27,7 +27,8 @@ def native_audit(reading: StoreReading, home: Path) -> list[str]:
     """
     graph = reading.graph
     kept = {v for e in reading.entries.values() for k, v in e.items() if _KEPT in k}
-    return [*_datasets(graph, home), *_files(graph, home, kept), *_releases(graph)]
+    pushed = [told for e in reading.entries.values() for told in _pushed(e, home)]
+    return [*_datasets(graph, home), *_registered(graph, kept), *pushed, *_releases(graph)]
 
 
 def _datasets(graph: LineageGraph, home: Path) -> Iterator[str]:
@@ -45,19 +46,26 @@ def _datasets(graph: LineageGraph, home: Path) -> Iterator[str]:
             yield f"the manifest of dataset version {node.key[:12]} has another digest"
 
 
-def _files(graph: LineageGraph, home: Path, kept: Collection[str]) -> Iterator[str]:
-    """A model lies where the store says, or in the store's own folders (``models:/``)."""
+def _registered(graph: LineageGraph, kept: Collection[str]) -> Iterator[str]:
+    """A registry keeps a model's file itself."""
     for node in graph.of_kind(NodeKind.MODEL):
         location = node.attributes.get("location", "")
-        if location.startswith("models:/"):
-            if node.key not in kept:
-                yield f"no file of {location} has the digest that it is registered with"
+        if location.startswith("models:/") and node.key not in kept:
+            yield f"no file of {location} has the digest that it is registered with"
+
+
+def _pushed(entries: Entries, home: Path) -> Iterator[str]:
+    """A store that keeps no files names the folder that a model was pushed to, and its digest."""
+    for key, destination in entries.items():
+        artifact, found, _ = key.partition("/custom_property/pushed_destination")
+        if not found:
             continue
-        path = home / location
-        if not location or not path.resolve().is_relative_to(home.resolve()) or not path.exists():
-            yield f"model {node.key[:12]} is not where the store says"
-        elif (sha256_tree(path) if path.is_dir() else sha256_file(path)) != node.key:
-            yield f"model {node.key[:12]} has another digest on disk"
+        place = "serving/" + str(destination).rpartition("/serving/")[2]
+        path = home / place
+        if not path.resolve().is_relative_to(home.resolve()) or not path.is_dir():
+            yield f"no model is at {place}, where the store says that it was pushed"
+        elif sha256_tree(path) != entries.get(f"{artifact}/custom_property/assay_sha256"):
+            yield f"the model at {place} has another digest than in the store"
 
 
 def _releases(graph: LineageGraph) -> Iterator[str]:
