@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.datasets.canonical import ROW_COLUMN
+from components.decisions.batch_logs import row_key_id
 from components.decisions.decision_log import SCHEMA, DecisionLog
 from components.lineage.commitments import entity_tag, load_or_create_row_key
 from components.release.records import read_releases
@@ -22,6 +23,7 @@ def decide(
     """Log a decision about each row, by the release of that number; ``changes`` edit the header."""
     home, contract = Path(process.spec.home), process.contract
     release = read_releases(home, contract.name, process.spec.stack)[number - 1]
+    key = load_or_create_row_key(home / "keys" / "row.key")
     said, now = changes.get("threshold"), datetime.now(UTC)
     threshold = float(said) if said else process.policy.decision_threshold
     header = {
@@ -40,9 +42,9 @@ def decide(
         "actor": "tester",
         "startedAt": now.isoformat(),
         "adverse": "selected",
+        "rowKey": row_key_id(key),
     }
     log = DecisionLog.create(home, log_id, {**header, **changes})
-    key = load_or_create_row_key(home / "keys" / "row.key")
     scores = [threshold if i % 2 else threshold / 2 for i in range(rows.num_rows)]
     columns = {
         "row": list(range(rows.num_rows)),

@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.contract.errors import EvidenceError
 from components.decisions.decision_log import DecisionLog, decision_id
 
 MOST_LISTED = 1_000
@@ -42,7 +41,7 @@ def about(log: DecisionLog, tag: bytes) -> dict[str, Any]:
         tag: the person's, as decisions carry it.
 
     Raises:
-        EvidenceError: a segment is missing or was changed.
+        EvidenceError: a segment is missing, was changed, or contradicts its log.
     """
     outcomes: Counter[str] = Counter()
     names: list[str] = []
@@ -59,11 +58,7 @@ def about(log: DecisionLog, tag: bytes) -> dict[str, Any]:
 
 def _hits(log: DecisionLog, tag: bytes) -> Iterator[pa.Table]:
     for segment in log.segments:
-        try:
-            file = log.open_segment(segment)
-            people = file.read(columns=["assay_entity"])["assay_entity"]
-        except (OSError, pa.ArrowException) as error:
-            raise EvidenceError(f"{segment.file} of log {log.log_id} is no segment") from error
+        people = log.rows_of(segment, ["assay_entity"])["assay_entity"]
         mine = pc.equal(people, pa.scalar(tag, pa.binary(16)))
         if pc.any(mine).as_py():
-            yield file.read(columns=["row", "outcome"]).filter(mine)
+            yield log.rows_of(segment).filter(mine)

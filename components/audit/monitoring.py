@@ -74,7 +74,9 @@ def find_watched(home: Path, dataset: str, stack: str, names: Sequence[str]) -> 
         )
     release = read_releases(home, dataset, stack)[-1]
     logs = [DecisionLog.open(home, n) for n in dict.fromkeys(names)] or [
-        log for log in decision_logs(home) if log.header.get("releaseDigest") == release.digest
+        log
+        for log in decision_logs(home)
+        if log.header["releaseDigest"] == release.digest and not log.aborted
     ]
     for log in logs:
         if log.header.get("releaseDigest") != release.digest:

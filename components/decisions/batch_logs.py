@@ -38,13 +38,18 @@ def row_key_id(key: bytes) -> str:
     return hmac.digest(key, b"assay-row-key-id", "sha256").hex()
 
 
+def was_named_with(log: DecisionLog, key: bytes) -> bool:
+    """Whether a log's rows and persons were named with this key; an old log does not say."""
+    return log.header.get("rowKey") in (None, row_key_id(key))
+
+
 def require_key(log: DecisionLog, key: bytes) -> None:
-    """See that rows and persons of a log were named with this key; old logs do not say.
+    """See that rows and persons of a log were named with this key.
 
     Raises:
         InputError: they were named with another one.
     """
-    if log.header.get("rowKey") not in (None, row_key_id(key)):
+    if not was_named_with(log, key):
         raise InputError(
             "the row key is not the one that this log was written with",
             where=log.log_id,

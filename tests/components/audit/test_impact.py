@@ -127,6 +127,12 @@ def test_without_the_row_key_decisions_are_not_told_to_be_about_anybody(home: Pa
     assert impact(home, Target(file="a.csv"))["runs"]
 
 
+def test_under_another_row_key_nobody_is_told_to_have_no_decisions(process, home: Path) -> None:
+    (home / "keys" / "row.key").write_bytes(b"another key of thirty-two bytes!")
+    with pytest.raises(InputError, match="the row key is not the one"):
+        impact(home, Target(member=_people(process, "evaluation")[0]))
+
+
 def test_a_changed_segment_is_named(home: Path) -> None:
     (home / "decisions" / "a-log" / "segment-000001.parquet").write_bytes(b"x")
     with pytest.raises(EvidenceError, match="was changed"):

@@ -334,7 +334,7 @@ def test_only_logs_of_the_standing_release_are_judged(process: ReleaseProcess) -
 def test_a_log_that_was_given_up_is_not_judged(
     process: ReleaseProcess, case: Cases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(DecisionLog, "close", lambda log: log.abort("a reason"))
+    monkeypatch.setattr(decision_log.DecisionLog, "close", lambda log: log.abort("a reason"))
     case.write("given-up")
     name, stack = process.contract.name, process.spec.stack
     logs = find_watched(case.home, name, stack, []).logs

@@ -172,6 +172,13 @@ def test_a_waiver_that_the_release_does_not_name_is_a_difference(cards: Path, tm
     assert difference.startswith("the run has waiver")
 
 
+def test_under_another_row_key_nobody_is_told_to_have_no_rows(process, tmp_path: Path) -> None:
+    home = shutil.copytree(_home(process), tmp_path / "home")
+    (home / "keys" / "row.key").write_bytes(b"another key of thirty-two bytes!")
+    told = trace(home, decision_id("seen", 7)).training["person"]
+    assert "another one than the log" in told["missing"]
+
+
 def test_without_the_row_key_it_says_what_nobody_can_say(process, tmp_path: Path) -> None:
     home = tmp_path / "home"
     shutil.copytree(_home(process), home)
