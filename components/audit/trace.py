@@ -20,6 +20,7 @@ from components.contract.bound_documents import decision_threshold, entity_colum
 from components.contract.errors import EvidenceError, InputError
 from components.contract.stages import Stage
 from components.datasets.dataset import Dataset
+from components.decisions.batch_logs import was_named_with
 from components.decisions.decision_log import REVIEW, DecisionLog, parse_decision_id
 from components.decisions.log import SELECTED
 from components.lineage.commitments import destroyed_at
@@ -111,7 +112,7 @@ def trace(home: Path, decision: str) -> Trace:
         *_of_the_decision(taken, log.header, run),
         *_of_the_run(period.release, run),
     )
-    training = _training(home, run, taken)
+    training = _training(home, run, taken, log)
     return Trace(decision, taken, log, period, ended_by, run, training, differences)
 
 
@@ -177,7 +178,9 @@ def _of_the_run(release: Release, run: RunRecords) -> Iterator[str]:
         yield f"the run has waiver {waiver or 'none'}, the release {release.waiver or 'none'}"
 
 
-def _training(home: Path, run: RunRecords, taken: dict[str, Any]) -> dict[str, Any]:
+def _training(
+    home: Path, run: RunRecords, taken: dict[str, Any], log: DecisionLog
+) -> dict[str, Any]:
     """What the model was trained on, and whether this case or this person was in it."""
     inputs = next(iter(run.origin.values())).body["inputs"]
     version, name = inputs["datasetVersion"], inputs["dataset"]
@@ -200,7 +203,7 @@ def _training(home: Path, run: RunRecords, taken: dict[str, Any]) -> dict[str, A
         "sources": [source["name"] for source in dataset.manifest["sources"]],
         "spans": list(dataset.manifest["splits"][TRAINING]["spans"]),
         "case": _proved(rows, taken["assay_row"]),
-        "person": _person(home, rows, taken["assay_entity"]),
+        "person": _person(home, rows, taken["assay_entity"], log),
     }
 
 
@@ -208,11 +211,14 @@ def _proved(rows: TrainingRows, commitment: bytes) -> dict[str, Any]:
     return {**rows.prove(commitment).to_json(), "place": rows.place(commitment)}
 
 
-def _person(home: Path, rows: TrainingRows, tag: bytes) -> dict[str, Any]:
+def _person(home: Path, rows: TrainingRows, tag: bytes, log: DecisionLog) -> dict[str, Any]:
     """The training rows of whom the decision is about, which only the row key can tell."""
     if lost := _key_is_lost(home):
         return {"missing": lost}
-    mine = rows.of_person(tag, read_row_key(home))
+    key = read_row_key(home)
+    if not was_named_with(log, key):
+        return {"missing": "the row key is another one than the log was written with"}
+    mine = rows.of_person(tag, key)
     return {"rows": len(mine), "proofs": [_proved(rows, row) for row in mine[:MOST_PROOFS]]}
 
 
