@@ -21,6 +21,7 @@ from components.contract.bound_documents import entity_column
 from components.contract.errors import EvidenceError
 from components.contract.stages import Stage
 from components.datasets.dataset import SPLITS, Dataset
+from components.decisions.batch_logs import require_key
 from components.decisions.decision_log import DecisionLog, decision_logs
 from components.lineage.commitments import entity_tag
 from components.lineage.evidence_keys import HomeKeys
@@ -61,7 +62,8 @@ def impact(home: Path, target: Target) -> dict[str, Any]:
         depends on the target.
 
     Raises:
-        InputError: there is no row key, and a person is asked about.
+        InputError: there is no row key, or another one than a log was written with, and a person
+            is asked about.
         EvidenceError: a record, a dataset or a log was changed, or cannot be read.
     """
     if target.member is not None:
@@ -218,5 +220,8 @@ def _decisions(
 ) -> list[dict[str, Any]]:
     if target.member is None or not logs:
         return of_releases(logs, learned)
-    tag = entity_tag(read_row_key(home), target.member)
+    key = read_row_key(home)
+    for log in logs:
+        require_key(log, key)
+    tag = entity_tag(key, target.member)
     return [found for log in logs if (found := about(log, tag))["decisions"]]
