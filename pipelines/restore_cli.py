@@ -143,11 +143,10 @@ def _lines(questions: Sequence[Question], restored: Restored) -> Iterator[str]:
     """What the bundles lack and what differs, question by question."""
     from components.audit.differences import shown
 
-    differences = restored.differences
     for question, answer in zip(questions, restored.answers, strict=True):
         for missing in answer.missing:
             yield f"{question.id} {restored.stack} lacks {missing.name}: {shown(missing.what)}"
-        for difference in differences.get(question.id, ()):
+        for difference in restored.differences.get(question.id, ()):
             told = difference.to_json()
             of = f" of {told['about']}" if told["about"] else ""
             sides = ", ".join(f"{side} {told[side] or 'nothing'}" for side in ("bundle", "home"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,28 +61,21 @@ class Restored:
     """What one stack's bundles answer.
 
     ``untold`` counts the releases in the bundles' histories whose runs are in no bundle: what is
-    known of them is their record alone, and no answer tells of them. ``held`` are the home's
-    answers about the same runs in the same order, none where no home was named; ``beyond`` is then
-    None as well.
+    known of them is their record alone, and no answer tells of them. ``differences`` is what is not
+    as the home says it of the same runs, by question; where no home was named it is empty, and
+    ``beyond`` None.
     """
 
     stack: str
     runs: tuple[str, ...]
     answers: tuple[Answer, ...]
     untold: int
-    held: tuple[Answer, ...] = ()
+    differences: Mapping[str, tuple[FactDifference, ...]] = field(default_factory=dict)
     beyond: Beyond | None = None
 
     def count(self, status: Status) -> int:
         """How many questions have come out so."""
         return sum(a.status is status for a in self.answers)
-
-    @property
-    def differences(self) -> dict[str, tuple[FactDifference, ...]]:
-        """What is not as the home says it, by question; without a home there is nothing."""
-        pairs = zip(self.answers, self.held, strict=True) if self.held else ()
-        found = {ours.question: differing(ours, theirs) for ours, theirs in pairs}
-        return {question: facts for question, facts in found.items() if facts}
 
     @property
     def holds(self) -> bool:
@@ -91,11 +84,10 @@ class Restored:
 
     def to_json(self, catalogue: Catalogue) -> dict[str, Any]:
         """Every answer with its facts, what the bundles do not hold to it, and what differs."""
-        differences = self.differences
         answers = [
             answer_json(answer)
             | {"notInBundles": [str(a) for a in not_bundled(question)]}
-            | {"differences": [d.to_json() for d in differences.get(question.id, ())]}
+            | {"differences": [d.to_json() for d in self.differences.get(question.id, ())]}
             for question, answer in zip(catalogue.questions, self.answers, strict=True)
         ]
         return {
@@ -103,7 +95,7 @@ class Restored:
             "runs": list(self.runs),
             **{str(status): self.count(status) for status in Status},
             "releasesUntold": self.untold,
-            "differing": len(differences) if self.held else None,
+            "differing": len(self.differences) if self.beyond else None,
             "runsBeyond": self.beyond.runs if self.beyond else None,
             "unfinishedBeyond": self.beyond.unfinished if self.beyond else None,
             "answers": answers,
@@ -239,7 +231,10 @@ def _held(restored: Restored, home: Path, catalogue: Catalogue) -> Restored:
         held = _answers(home, restored.stack, restored.runs, catalogue)
     except EvidenceError as error:
         raise type(error)(f"{home}: {error}") from error
-    return replace(restored, held=held, beyond=_beyond(restored, home))
+    pairs = zip(restored.answers, held, strict=True)
+    found = {ours.question: differing(ours, theirs) for ours, theirs in pairs}
+    different = {question: facts for question, facts in found.items() if facts}
+    return replace(restored, differences=different, beyond=_beyond(restored, home))
 
 
 def _beyond(restored: Restored, home: Path) -> Beyond:

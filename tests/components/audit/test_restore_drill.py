@@ -109,7 +109,7 @@ def test_rows_are_answered_though_no_bundle_has_the_manifest(
     (restored,) = drill([bundles["tfx", "first"]], trust)
     rows = {a.question: [f.value for f in a.facts if f.name == "rows"] for a in restored.answers}
     assert (rows["A6"], rows["D3"]) == (["6000"], ["6000"])
-    assert (restored.holds, restored.held, restored.beyond) == (True, (), None)
+    assert (restored.holds, restored.differences, restored.beyond) == (True, {}, None)
 
 
 def test_a_bundle_of_an_older_version_is_restored() -> None:
