@@ -1,6 +1,7 @@
 """Synthetic prior authorization data on disk: one Parquet file a month, and what is planted.
 
-A file appears whole, by rename, so a month that is there is finished. ``ground_truth.json`` is
+A file appears whole, by rename, so a month that is there is finished; a hidden file beside it holds
+its SHA-256, by which a finished month is known again. ``ground_truth.json`` is
 written first and names the rows and the seed: whoever asks again for the same goes on where it
 stopped, and whoever asks for something else is refused. The bytes depend on rows and seed (and the
 version of the Parquet library) alone.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from components.contract.errors import InputError
 from components.datasets import prior_auth as plan
 from components.datasets.prior_auth import GROUND_TRUTH, MONTHS, Population
 from components.datasets.prior_auth_rows import RowMaker, month_name
+from components.lineage.digests import sha256_file
 from components.lineage.durable import (
     locked_directory,
     sync_directory,
@@ -29,6 +32,7 @@ from components.lineage.durable import (
     writable_directory,
     write_atomically,
 )
+from components.lineage.regular_file import read_regular
 
 GROUP_ROWS = 1 << 18
 """Rows of a row group, which is all that is in memory; some 200 bytes each."""
@@ -66,8 +70,7 @@ def generate(
             _begin(maker, folder)
             for month in range(len(MONTHS)):
                 path = folder / f"{month_name(month)}.parquet"
-                if path.exists():
-                    _require_ours(path, population, month)
+                if _is_finished(path, population, month):
                     watch(_count(population, month))
                     kept += 1
                 else:
@@ -122,7 +125,7 @@ def _begin(maker: RowMaker, folder: Path) -> None:
     truth = (json.dumps(ground_truth(maker), indent=1) + "\n").encode()
     path, expected = folder / GROUND_TRUTH, "an empty folder, or the same --rows and --seed again"
     if path.exists():
-        if path.read_bytes() != truth:
+        if read_regular(path) != truth:
             raise InputError(
                 "holds data of other rows or seed", where=str(folder), expected=expected
             )
@@ -147,11 +150,38 @@ def _metadata(population: Population, month: int) -> dict[bytes, bytes]:
     }
 
 
+def _is_finished(path: Path, population: Population, month: int) -> bool:
+    """Whether the month is there; one of which no digest was kept is written again.
+
+    Raises:
+        InputError: a file of that name is something else, or was changed.
+    """
+    if not os.path.lexists(path):
+        return False
+    _require_ours(path, population, month)
+    digest = _digest_beside(path)
+    if not digest.is_file():
+        return False
+    if read_regular(digest) != _digest_line(path):
+        raise InputError(
+            "was changed since it was written", where=str(path), expected="this file removed"
+        )
+    return True
+
+
+def _digest_beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.sha256")
+
+
+def _digest_line(path: Path) -> bytes:
+    return f"{sha256_file(path)}\n".encode()
+
+
 def _require_ours(path: Path, population: Population, month: int) -> None:
-    """Refuse a file of that name that says it is something else."""
+    """Refuse a file of that name that says it is something else; a pipe is not waited for."""
     wanted, found = _metadata(population, month), None
     with contextlib.suppress(pa.ArrowInvalid):  # no Parquet: told below, like any foreign file
-        found = pq.read_metadata(path)
+        found = pq.read_metadata(path) if path.is_file() else None
     held = (found.metadata or {}) if found else {}
     if (
         found is None
@@ -165,6 +195,7 @@ def _require_ours(path: Path, population: Population, month: int) -> None:
 
 def _write_month(maker: RowMaker, month: int, path: Path, watch: Watch, chunk_rows: int) -> None:
     part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)  # somebody's pipe would be waited for
     schema = maker.rows(month, 0, 0).schema
     dictionaries = [f.name for f in schema if pa.types.is_dictionary(f.type)]
     counted = [f.name for f in schema if f.type in (pa.int8(), pa.int32())]
@@ -183,6 +214,7 @@ def _write_month(maker: RowMaker, month: int, path: Path, watch: Watch, chunk_ro
                 watch(group.num_rows)
             writer.add_key_value_metadata(_metadata(maker.population, month))
         sync_file(part)
+        write_atomically(_digest_beside(path), _digest_line(part))
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def test_the_same_bytes_whatever_the_chunks(
         generate(Population(20_000, 5), tmp_path / name, nobody, chunk)
     one = everything(tmp_path / "one")
     assert one == everything(tmp_path / "two") == everything(tmp_path / "three")
-    assert len(one) == len(MONTHS) + 1
+    assert len(one) == 2 * len(MONTHS) + 1  # each with its digest; the ground truth
     groups = pq.read_metadata(tmp_path / "one" / "2024-01.parquet").num_row_groups
     assert groups == 2
 
@@ -248,7 +249,7 @@ def test_a_run_that_broke_off_goes_on(tmp_path: Path) -> None:
 
     with pytest.raises(Stop):
         generate(Population(3_000, 4), broken, stop_in_the_fifth_month)
-    assert [p.name for p in sorted(broken.glob("*"))][:5] == [
+    assert sorted(p.name for p in broken.glob("[!.]*")) == [
         "2024-01.parquet", "2024-02.parquet", "2024-03.parquet", "2024-04.parquet", GROUND_TRUTH,
     ]  # fmt: skip
     (broken / ".2024-05.parquet.part").write_bytes(b"what a killed process leaves")
@@ -282,6 +283,45 @@ def test_a_month_that_is_not_ours_is_refused(
     spoil(tmp_path / "2024-03.parquet")
     with pytest.raises(InputError, match="2024-03"):
         generate(Population(100, 1), tmp_path, nobody)
+
+
+def test_a_month_that_rots_behind_its_footer_is_told(tmp_path: Path) -> None:
+    generate(Population(3_000, 1), tmp_path, nobody)
+    path = tmp_path / "2024-03.parquet"
+    content = bytearray(path.read_bytes())
+    content[200] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"2024-03.*was changed since it was written"):
+        generate(Population(3_000, 1), tmp_path, nobody)
+    path.unlink()
+    assert generate(Population(3_000, 1), tmp_path, nobody).kept == len(MONTHS) - 1
+
+
+def test_a_month_of_which_no_digest_was_kept_is_written_again(tmp_path: Path) -> None:
+    generate(Population(3_000, 1), tmp_path, nobody)
+    before = everything(tmp_path)
+    (tmp_path / ".2024-03.parquet.sha256").unlink()
+    assert generate(Population(3_000, 1), tmp_path, nobody).kept == len(MONTHS) - 1
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["2024-03.parquet", GROUND_TRUTH])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    generate(Population(100, 1), tmp_path, nobody)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError):
+        generate(Population(100, 1), tmp_path, nobody)
+
+
+@pytest.mark.parametrize("name", [".2024-03.parquet.sha256", ".2024-03.parquet.part"])
+def test_a_pipe_beside_a_month_gives_way(tmp_path: Path, name: str) -> None:
+    generate(Population(100, 1), tmp_path, nobody)
+    for each in ("2024-03.parquet", ".2024-03.parquet.sha256"):
+        (tmp_path / each).unlink()
+    os.mkfifo(tmp_path / name)
+    assert generate(Population(100, 1), tmp_path, nobody).kept == len(MONTHS) - 1
+    assert (tmp_path / "2024-03.parquet").is_file()
 
 
 def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
