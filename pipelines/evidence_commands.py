@@ -34,29 +34,26 @@ def reads_evidence(command: Callable[_P, _R]) -> Callable[_P, _R]:
         except UnknownSignerError:
             raise
         except EvidenceError as error:
-            _require_not_purged(kwargs.get("home"), str(error))
+            _require_not_purged(kwargs.get("home"), str(error), " ".join(map(str, kwargs.values())))
             raise BrokenEvidenceError(f"tampered with or broken: {error}") from error
 
     return wrapped
 
 
-def _require_not_purged(home: object, message: str) -> None:
+def _require_not_purged(home: object, message: str, asked: str) -> None:
     """See that a message is not about data of a home that were purged."""
-    from components.audit.retention_log import FOLDER, purged_names
+    from components.audit.retention_log import FOLDER, purge_behind
 
     if not isinstance(home, Path) or not (home / FOLDER).is_dir():
         return
     try:
-        names = purged_names(home)
+        told = purge_behind(home, message, asked)
     except EvidenceError:
         return  # then what the message says is all that is known
-    for name, told in names.items():
-        if name.rpartition("/")[2] in message:
-            raise InputError(
-                f"was {told}",
-                where=name,
-                expected="data that are still kept (`assay retention check`)",
-            )
+    if told:
+        raise InputError(
+            message, where=told, expected="data that are still kept (`assay retention check`)"
+        )
 
 
 def require_home(home: Path) -> None:

@@ -43,6 +43,7 @@ def reperform(
 
     from components.audit.access_log import record_access
     from components.audit.reperformance import reperform as again
+    from components.audit.retention_log import purged_names
     from pipelines.evidence_commands import require_home
     from pipelines.json_output import print_json
 
@@ -60,6 +61,9 @@ def reperform(
         print_json(found.to_json())
     else:
         _tell(found)
+        for name, told in purged_names(data).items():
+            if run.inputs["datasetVersion"][:16] in name:
+                typer.echo(f"{name} was {told}")
     raise typer.Exit(0 if found.holds else 1)
 
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from components.audit.evidence_runs import RunFacts, read_runs
 from components.audit.impact_decisions import Named, about, maker, of_releases
+from components.audit.retention_log import purged_names
 from components.contract.bound_documents import entity_column
 from components.contract.errors import EvidenceError
 from components.contract.stages import Stage
@@ -54,12 +55,12 @@ def impact(home: Path, target: Target) -> dict[str, Any]:
     Returns:
         ``missing``: about which nobody can say anything: ``datasets`` that runs read and the home
         no longer has, ``runs`` that were released and have no evidence, ``logs`` of a release that
-        is in no history; ``known``: the spans or source files that the home has, where one of them
-        is asked about; ``datasets`` that hold the target, with its rows by split; ``runs`` that
-        read one of them, with ``trained`` where the target is among the rows that their model was
-        trained on; ``releases`` of those runs, with all ``decisions`` that each has made;
-        ``decisions`` by log and outcome, of a person: those about them; else those of a model that
-        depends on the target.
+        is in no history, and of a person those that were purged; ``known``: the spans or source
+        files that the home has, where one of them is asked about; ``datasets`` that hold the
+        target, with its rows by split; ``runs`` that read one of them, with ``trained`` where the
+        target is among the rows that their model was trained on; ``releases`` of those runs, with
+        all ``decisions`` that each has made; ``decisions`` by log and outcome, of a person: those
+        about them; else those of a model that depends on the target.
 
     Raises:
         InputError: there is no row key, or another one than a log was written with, and a person
@@ -70,11 +71,13 @@ def impact(home: Path, target: Target) -> dict[str, Any]:
         read_row_key(home)  # without it half an answer would pass for a whole one
     directories = _directories(home)
     runs = {r.run: r for r in read_runs(directories, HomeKeys(home).trusted())}
-    opened = _opened(home)
+    gone = purged_names(home)
+    opened = _opened(home, gone)
     held = _datasets(home, target, runs.values(), opened)
     touched = {r.run: r for r in runs.values() if _data(r, runs) in held}
     trained = {n for n, r in touched.items() if held[_data(r, runs)]["rows"].get("train", 0) > 0}
     released, logs = _releases(home), decision_logs(home)
+    lost = [x for x in logs if target.member and f"decisions/{x.log_id}" in gone]
     releases = [r for r in released if r.run in touched]
     learned = {_named(r) for r in releases if r.run in trained}
     return {
@@ -84,13 +87,13 @@ def impact(home: Path, target: Target) -> dict[str, Any]:
                 {_data(r, runs) for r in runs.values()} - {d.version for d in opened}
             ),
             "runs": sorted({r.run for r in released} - runs.keys()),
-            "logs": [x.log_id for x in logs if maker(x) not in map(_named, released)],
+            "logs": [x.log_id for x in logs if maker(x) not in map(_named, released) or x in lost],
         },
         "known": sorted({name for d in opened for name in _names(d, target)}),
         "datasets": list(held.values()),
         "runs": [_run(r, runs, trained=n in trained) for n, r in touched.items()],
         "releases": [_release(r, logs, learned=r.run in trained) for r in releases],
-        "decisions": _decisions(home, target, logs, learned),
+        "decisions": _decisions(home, target, [x for x in logs if x not in lost], learned),
     }
 
 
@@ -113,9 +116,11 @@ def _origin(run: RunFacts, runs: Mapping[str, RunFacts]) -> RunFacts:
     return runs[name]
 
 
-def _opened(home: Path) -> list[Dataset]:
+def _opened(home: Path, gone: Collection[str]) -> list[Dataset]:
     found = []
     for path in sorted((home / "datasets").glob("*/*/manifest.json")):
+        if path.parent.relative_to(home).as_posix() in gone:
+            continue
         dataset = Dataset.described(path.parent)
         if dataset.version[:16] != path.parent.name:
             raise EvidenceError(f"{path.parent} is not the dataset version of that name")

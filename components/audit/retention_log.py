@@ -153,6 +153,30 @@ def purged(home: Path, name: str) -> str:
     return purged_names(home).get(name, "")
 
 
+def purge_behind(home: Path, message: str, asked: str) -> str:
+    """The purge that took the file that a message is about; empty where none did.
+
+    Args:
+        home: the home.
+        message: what is wrong, as an error says it; it names the file.
+        asked: what a command was asked about; the file's run or log is named here or there.
+
+    Raises:
+        EvidenceError: the log of holds and tombstones is broken.
+    """
+    for stone in reversed(read_records(home).tombstones):
+        of_run = stone.name.startswith("runs/")
+        owner = stone.name.split("/")[1] if of_run else stone.name.rpartition("/")[2]
+        if owner not in f"{message} {asked}":
+            continue
+        for place in stone.parts:
+            file = place.rpartition("/")[2] if of_run else place.removeprefix(f"{stone.name}/")
+            folder = home / "runs" / owner if of_run else home / stone.name
+            if file in message and next(folder.rglob(place.rpartition("/")[2]), None) is None:
+                return f"{stone.name} was {stone.told}"
+    return ""
+
+
 def _log(home: Path) -> SignedLog:
     directory = home / FOLDER
     if os.path.lexists(directory):  # a pipe in the place of an entry would be waited for
