@@ -19,20 +19,63 @@ if TYPE_CHECKING:
 _DEFAULT_HOME = Path(".assay")
 
 
+@reads_evidence
 def cms_metrics(
-    data: Annotated[Path, typer.Argument(help="Requests as Parquet, a file or a folder.")],
+    data: Annotated[
+        Path, typer.Argument(help="Requests as Parquet or CSV, a file or a folder; or a batch.")
+    ],
     year: Annotated[int, typer.Option(help="Calendar year in which requests were sent.")],
+    log: Annotated[
+        str | None, typer.Option(help="Count the decisions of this log; DATA is its batch.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Appeals that came later, as for `assay monitor`.")
+    ] = None,
+    home: HomeOption = _DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Count the yearly prior authorization metrics of CMS-0057-F over raw requests."""
+    """Count the yearly prior authorization metrics of CMS-0057-F over raw requests or a log."""
+    from components.contract.errors import InputError
     from components.decisions.cms_metrics import cms_metrics as count
     from pipelines.json_output import print_json
 
-    found = count(data, year)
+    if labels is not None and log is None:
+        raise InputError("goes with --log", where="--labels", expected="raw requests tell appeals")
+    found = count(data, year) if log is None else _of_log(home, log, data, labels, year)
     if as_json:
         print_json(found)
     else:
         _print(found)
+
+
+def _of_log(home: Path, name: str, data: Path, labels: Path | None, year: int) -> dict[str, Any]:
+    """The metrics of a decision log's requests; who asked is recorded."""
+    from contextlib import ExitStack
+
+    from components.audit.access_log import record_access
+    from components.datasets.sources import open_source
+    from components.decisions.cms_log import decided_requests
+    from components.decisions.cms_metrics import decided_metrics
+    from components.decisions.decision_log import DecisionLog
+    from components.decisions.later_labels import open_labels
+    from components.lineage.row_key import read_row_key
+    from components.release.run_evidence import read_evidence
+    from pipelines.evidence_commands import require_home
+
+    require_home(home)
+    log = DecisionLog.open(home, name)
+    contract = read_evidence(home / "runs" / log.header["run"]).contract
+    source = open_source(contract, data)
+    with ExitStack() as opened:
+        appeals = None
+        if labels is not None:
+            appeals = opened.enter_context(open_labels(labels, {name: log.rows}))
+        requests = opened.enter_context(
+            decided_requests(log, contract, source, read_row_key(home), appeals)
+        )
+        found = decided_metrics(requests, f"log {name}", year)
+    record_access(home, "cms-metrics", [name], str(year))
+    return found
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -46,8 +89,9 @@ def _print(found: dict[str, Any]) -> None:
             typer.echo(
                 f"{plain(line)}, {urgency}, {found['year']} ({rule}): {shown(held['requests'])}"
             )
-            for name in ("approved", "denied", "approved_after_appeal"):
-                share = held[name]
+            for name, share in held.items():
+                if name in ("requests", "hours"):
+                    continue
                 percent = f"{shown(share['percent'])} %" if share["percent"] is not None else "-"
                 typer.echo(f"  {name.replace('_', ' '):<22} {shown(share['count']):>14} {percent}")
             for name, hours in held["hours"].items():

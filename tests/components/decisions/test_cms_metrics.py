@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import shutil
 import statistics
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
@@ -110,3 +114,38 @@ def test_the_command_tells_people_and_machines(
     assert "100.0 %" in capsys.readouterr().out
     command(data, 2024, as_json=True)
     assert json.loads(capsys.readouterr().out)["year"] == 2024
+
+
+def test_csv_and_parquet_come_to_the_same(tmp_path: Path) -> None:
+    rows = [("approved", NEW_YEAR_2024, 1)] * 50 + [("overturned", NEW_YEAR_2024, 3)] * 20
+    path = write(tmp_path / "a.parquet", rows)
+    table = pq.ParquetFile(path).read()
+    (folder := tmp_path / "csv").mkdir()
+    pa_csv.write_csv(table.slice(0, 30), folder / "a.csv")
+    (folder / "b.csv.gz").write_bytes(gzip.compress(_csv(table.slice(30))))
+    assert cms_metrics(folder, 2024) == cms_metrics(path, 2024)
+    with pytest.raises(InputError, match="side by side"):
+        cms_metrics(_copied(path, folder), 2024)
+
+
+def _csv(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pa_csv.write_csv(table, sink)
+    return sink.getvalue()
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    shutil.copy(path, folder / "c.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("cell", ["soon", "", "1_704_067_200", "inf", "nan"])
+def test_a_csv_cell_that_is_no_time_is_refused_and_not_quoted(tmp_path: Path, cell: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "line_of_business,urgency,requested_at,decided_at,outcome\n"
+        f"exchange,standard,{cell},1704067300,approved\n"
+    )
+    with pytest.raises(InputError, match="without a known line") as refused:
+        cms_metrics(path, 2024)
+    assert not cell or cell not in str(refused.value)
