@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import yaml
 
 from components.compare.fault_catalogue import FAULTS
 from components.compare.faults import Cell, Column, Moment, Outcome
 from components.contract.errors import AssayError
+from components.lineage.actor import actor
+from components.lineage.durable import writable_directory
+from components.lineage.evidence import chain_of
+from components.lineage.keys import KeyPair, new_key, public_text
+from components.release.waiver_requests import Asked, request_waiver
+from components.release.waiver_terms import Waiver
 from pipelines.catalogue import find
 from pipelines.fault_audit import ask
-from pipelines.launch import Order, execute, prepare
+from pipelines.launch import Order, execute, prepare, prepare_release
 
+_PEOPLE = ("ann", "bob")
 _EVIDENCE_ALONE = ("record_removed", "waiver_replayed")
 """What neither stack has by itself: nothing there could be spoilt."""
 
@@ -173,6 +184,7 @@ class Aftermath:
                 what = "the stack keeps no evidence and no waivers"
                 yield _inexpressible(fault.name, stack, Column.NATIVE, what)
             if fault.name not in SPOIL:
+                yield self._replayed(fault.name, stack)
                 continue
             spoilt = self._copy(fault.name, stack)
             SPOIL[fault.name](spoilt)
@@ -189,6 +201,64 @@ class Aftermath:
             fault, spoilt.stack, column, outcome, "audit" if told.message else "", told.tool,
             message[:500], told.seconds, f"{where}, as it stands: ask it again",
         )  # fmt: skip
+
+    def _replayed(self, fault: str, stack: str) -> Cell:
+        """A run whose gate is closed, a waiver of a month ago that was good for a week, a release.
+
+        Who asks is told the gate's answer, so the cell is that of the run that was to release it.
+        """
+        home = self.folder / "homes" / f"{fault}-{stack}"
+        shutil.rmtree(home, ignore_errors=True)
+        keys = writable_directory(self.folder / "keys" / stack)
+        signer, cosigner = (new_key(keys, f"{name}-{secrets.token_hex(4)}") for name in _PEOPLE)
+        policy = self._waivable(stack, signer, cosigner)
+        order = Order(stack, "mitigated", policy)
+        (blocked,) = prepare(find("schemas", "rand_hie"), [order], home, None)
+        execute([blocked], lambda spec, record: None)
+        then = datetime.now(UTC) - timedelta(days=30)
+        last = f"{then + timedelta(days=7):%Y-%m-%d}"
+        asked = Asked(
+            "release_gate",
+            "a trial of a week",
+            last,
+            signer.private,
+            cosigner.private,
+            actor(),
+            then,
+        )
+        answer = request_waiver(blocked.directory, asked)
+        if not isinstance(answer.result, Waiver):
+            raise AssayError(f"the waiver was not granted in the first place: {answer.result}")
+        began = time.perf_counter()
+        released = prepare_release(blocked.directory, "the waiver of last month")
+        execute([released], lambda spec, record: None)
+        seconds = time.perf_counter() - began
+        records = chain_of(released.directory).records()
+        gate, last_record = records[0], records[-1]
+        stopped = last_record.body["outcome"] == "blocked"
+        return Cell(
+            fault, stack, Column.ASSAY,
+            Outcome.BEFORE_RELEASE if stopped else Outcome.MISSED,
+            gate.stage if stopped else "", "assay release" if stopped else "",
+            str(last_record.body["reason"])[:500], seconds,
+            f"{released.directory.relative_to(self.folder)}, record {gate.stage}, "
+            f"sha256 {gate.digest}",
+        )  # fmt: skip
+
+    def _waivable(self, stack: str, signer: KeyPair, cosigner: KeyPair) -> Path:
+        """The pilot's policy with a calibration that no model reaches, and two people's keys."""
+        document = yaml.safe_load(find("policies", "rand_hie_pilot").read_bytes())
+        for limit in document["release_gate"]["limits"]:
+            if limit["id"] == "calibration":
+                limit["at_most"] = 0.0001
+        document["waivers"] = {
+            "max_days": 30,
+            "signers": {_PEOPLE[0]: public_text(signer.raw)},
+            "cosigners": {_PEOPLE[1]: public_text(cosigner.raw)},
+        }
+        path = writable_directory(self.folder / "policies") / f"waivable-{stack}.yaml"
+        path.write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
+        return path
 
     def _copy(self, fault: str, stack: str) -> Spoilt:
         base = self._base(stack)

@@ -156,8 +156,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "waiver_replayed",
-        "A waiver that has run out is used again, for another model",
-        "A closed gate is opened by a signature that was given for something else.",
+        "A waiver that has run out is used once more to release a model whose gate is closed",
+        "A gate stays open for good because two people once agreed to open it for a while.",
         Moment.AFTER,
     ),
 )
