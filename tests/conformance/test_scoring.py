@@ -33,7 +33,7 @@ def test_a_batch_is_scored_as_the_release_scored_the_same_rows(
          "--home", demo.home, "--json"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     log = DecisionLog.open(demo.home.resolve(), json.loads(done.stdout)["log"])
     (segment,) = log.segments
     found = pq.read_table(pa.BufferReader(log.read_segment(segment)))

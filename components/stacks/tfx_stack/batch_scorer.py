@@ -18,7 +18,7 @@ from components.lineage.digests import sha256_tree
 from components.stacks.model_signing import verified_model
 from components.stacks.run_spec import RunSpec
 from components.stacks.tfx_stack.example_columns import ExampleColumn, contract_columns, to_lists
-from components.stacks.tfx_stack.quiet_start import prepare_environment, quiet
+from components.stacks.tfx_stack.quiet_start import prepare_environment, quiet, silent
 
 _ROWS_AT_ONCE = 65_536
 
@@ -68,8 +68,6 @@ def load(
         EvidenceError: it is not the one that was released, or is gone.
     """
     prepare_environment()
-    import tensorflow as tf
-
     pushed = Path(spec.home) / location
     if not pushed.is_dir():
         raise EvidenceError(f"the model of run {spec.run_id} is not where it was pushed")
@@ -78,7 +76,9 @@ def load(
         shutil.copytree(pushed, copy)
         if sha256_tree(copy) != sha256:
             raise EvidenceError(f"{pushed.name} is not the model that was recorded ({sha256[:12]})")
-        with quiet():
-            loaded = tf.saved_model.load(str(verified_model(spec, copy)))
-    columns = [c for c in contract_columns(contract) if c.source in inputs]
-    return SavedModelBatchScorer(loaded, columns)
+        model = verified_model(spec, copy)
+        columns = [c for c in contract_columns(contract) if c.source in inputs]
+        with silent(), quiet():
+            import tensorflow as tf
+
+            return SavedModelBatchScorer(tf.saved_model.load(str(model)), columns)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from components.stacks.telemetry import switch_off
 
+_STDERR = 2
 _CHATTY = (
     "absl",
     "apache_beam",
@@ -34,6 +37,24 @@ def prepare_environment() -> None:
     from components.stacks.tfx_stack import portable_lane
 
     portable_lane.supply_missing_module()
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Keep what C++ prints while TensorFlow is loaded off standard error, in a block.
+
+    Its first lines come before any level is read.
+    """
+    sys.stderr.flush()
+    kept = os.dup(_STDERR)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), _STDERR)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, _STDERR)
+        os.close(kept)
 
 
 @contextmanager
