@@ -141,11 +141,11 @@ def batch_contract(deciding: DecidingRelease, source: RowSource) -> Contract:
     held = known & set(source.types)
     needed = [*deciding.inputs, contract.entity.name]
     absent = [n for n in dict.fromkeys(needed) if n not in held]
-    # Without any column of the contract the names may be cells: those are not told.
-    foreign = sorted(set(source.types) - known) if held else []
+    # Told by their places: in a file without a header line the names are somebody's cells.
+    foreign = [str(place) for place, n in enumerate(source.types, start=1) if n not in known]
     if absent or foreign:
         wrong = [f"lacks {', '.join(absent)}"] if absent else []
-        wrong += [f"has {', '.join(foreign)}"] if foreign else []
+        wrong += [f"has {len(foreign)} more, the first as column {foreign[0]}"] if foreign else []
         raise InputError(
             f"the batch has columns of another contract: it {' and '.join(wrong)}",
             where=source.named,

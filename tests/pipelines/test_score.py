@@ -105,8 +105,8 @@ def test_too_few_rows_to_judge_drift_are_refused(home: Path, tmp_path: Path) -> 
     [
         ("EXCLUDE (mdvis)", "it lacks mdvis"),
         ("EXCLUDE (zper)", "it lacks zper"),
-        (", 1 AS copay", "it has copay"),
-        ("RENAME (num AS persons)", "it lacks num and has persons"),
+        (", 1 AS copay", "it has 1 more, the first as column "),
+        ("RENAME (num AS persons)", "it lacks num and has 1 more, the first as column "),
     ],
 )
 def test_columns_of_another_contract_are_named(
