@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def work(keras: Any, folder: Path) -> None:
     seconds = time.perf_counter() - started
     write_arrays(
         trained_file(folder, backend),
-        {f"{_WEIGHT}{i}": w for i, w in enumerate(network.get_weights())}
+        _named(network.get_weights())
         | {SCORES: scores(network, rows[EVALUATION]), SECONDS: np.float64(seconds)},
     )
     for line in sys.stdin:
@@ -90,11 +91,20 @@ def scores(network: Any, features: npt.NDArray[np.float32]) -> npt.NDArray[np.fl
     return np.asarray(found[:, 0], np.float64)
 
 
+def write_weights(path: Path, weights: Sequence[npt.NDArray[np.float32]]) -> None:
+    """Leave weights in Keras' order."""
+    write_arrays(path, _named(weights))
+
+
 def read_weights(path: Path) -> list[npt.NDArray[np.float32]]:
     """Weights that a backend left, in Keras' order."""
     with np.load(path, allow_pickle=False) as held:
         count = sum(name.startswith(_WEIGHT) for name in held)
         return [held[f"{_WEIGHT}{i}"] for i in range(count)]
+
+
+def _named(weights: Sequence[npt.NDArray[np.float32]]) -> dict[str, Any]:
+    return {f"{_WEIGHT}{i}": w for i, w in enumerate(weights)}
 
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
