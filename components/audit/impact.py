@@ -77,7 +77,8 @@ def impact(home: Path, target: Target) -> dict[str, Any]:
     touched = {r.run: r for r in runs.values() if _data(r, runs) in held}
     trained = {n for n, r in touched.items() if held[_data(r, runs)]["rows"].get("train", 0) > 0}
     released, logs = _releases(home), decision_logs(home)
-    lost = [x for x in logs if target.member and f"decisions/{x.log_id}" in gone]
+    unread = gone if target.member is not None else ()
+    lost = [x for x in logs if f"decisions/{x.log_id}" in unread]
     releases = [r for r in released if r.run in touched]
     learned = {_named(r) for r in releases if r.run in trained}
     return {

@@ -104,6 +104,9 @@ def _put_in_place(staging: Path, target: Path) -> None:
         # Content is identity: what is there under this name already is the same.
         if not target.is_dir():
             raise
+        if not any(target.rglob("*.parquet")):  # its rows were purged, and are here again
+            shutil.rmtree(target)
+            staging.rename(target)
     sync_directory(target.parent)
 
 

@@ -14,11 +14,15 @@ from components.audit.differences import Kind
 from components.audit.mutation_check import StackCheck, check_stack
 from components.audit.retention import State
 from components.audit.retention_holds import lift_hold, place_hold
-from components.audit.retention_log import purged, read_records
+from components.audit.retention_log import append, purged, read_records
 from components.audit.retention_policy import RetentionPolicy
 from components.audit.retention_purge import Purge, preview, purge, undisturbed
+from components.contract.contract_loader import load_contract
 from components.contract.errors import EvidenceError, InputError
+from components.contract.policy_loader import load_policy
+from components.datasets.canonical import ingest
 from components.lineage.digests import sha256_file
+from components.lineage.row_key import read_row_key
 from tests.recorded_store import recorded_store, sign_receipts
 from tests.retained_home import LATER, LOG, NOW, RetainedHome, check, make_home, rules, states
 
@@ -257,6 +261,42 @@ def test_a_segment_that_no_entry_names_goes_with_its_log(kept: RetainedHome) -> 
     half.write_bytes(b"rows")
     _purge(kept.home)
     assert not half.exists()
+
+
+# ---- data that come back
+
+
+def test_purged_rows_can_be_read_again_from_their_source(
+    kept: RetainedHome, pristine: RetainedHome
+) -> None:
+    before = {n: sha for n, sha in _files(kept.home).items() if n.startswith(kept.own)}
+    _purge(kept.home)
+    documents = pristine.home.parent / "documents"
+    contract = load_contract(documents / "insurer.yaml")
+    policy = load_policy(documents / "policy.yaml", contract)
+    key = read_row_key(kept.home)
+    again = ingest(contract, policy, kept.home, key, pristine.home.parent / "biased.csv")
+    assert again.directory == kept.home / kept.own
+    assert {n: sha for n, sha in _files(kept.home).items() if n.startswith(kept.own)} == before
+    assert purged(kept.home, kept.own) == ""
+
+
+def test_an_old_tombstone_is_none_of_data_that_were_read_since(kept: RetainedHome) -> None:
+    standing = next(s for s in check(kept.home).standings if s.name == kept.own)
+    long_ago = NOW.replace(year=NOW.year - 10, day=28)
+    fields = {
+        "class": "datasets", "name": kept.own, "parts": {p.place: p.sha256 for p in standing.parts},
+        "others": 0, "policy": rules().digest, "serves": [], "years": 6,
+        "since": long_ago.replace(year=long_ago.year - 7).isoformat(),
+        "due": str(long_ago.replace(year=long_ago.year - 1).date()),
+    }  # fmt: skip
+    append(kept.home, "tombstone", long_ago, fields)
+    assert states(kept.home)[kept.own] == {State.DUE}
+    for file in (kept.home / kept.own).rglob("*.parquet"):
+        file.unlink()
+    assert states(kept.home)[kept.own] == {State.DELETED}
+    sign_receipts(kept.home, recorded_store(kept.home))
+    assert {d.kind for d in _mutations(kept.home).differences} == {Kind.DATA}
 
 
 # ---- other commands at the same time
