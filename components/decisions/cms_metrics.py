@@ -29,6 +29,11 @@ RULES = {
 }
 """The rule that each line of business reports under; other lines report under none."""
 
+LINES = (*RULES, "commercial")
+OTHER = "other"
+"""Lines that are told by their names; rows of any other are told together, for a name that nobody
+knows may be a cell that went astray."""
+
 COLUMNS = ("line_of_business", "urgency", "requested_at", "decided_at", "outcome")
 URGENCIES = ("standard", "expedited")
 OUTCOMES = ("approved", "denied", "overturned")
@@ -123,9 +128,10 @@ def _counted(sql: str, named: str, year: int, *, reviewed: bool) -> Iterator[tup
                 {str(r[0]) for r in database.execute(f"DESCRIBE {sql}").fetchall()}, named
             )
             mine = database.sql(
-                "SELECT line_of_business, urgency, outcome, sent, decided FROM (SELECT *, "  # noqa: S608
-                f"{_seconds('requested_at')} AS sent, {_seconds('decided_at')} AS decided "
-                f"FROM ({sql})) WHERE sent IS NULL OR (sent >= {first} AND sent < {after})"
+                f"SELECT {_LINE} AS line_of_business, urgency, outcome, sent, decided "  # noqa: S608
+                f"FROM (SELECT *, {_seconds('requested_at')} AS sent, "
+                f"{_seconds('decided_at')} AS decided FROM ({sql})) "
+                f"WHERE sent IS NULL OR (sent >= {first} AND sent < {after})"
             )
             _require_countable(mine, named, (*OUTCOMES, REVIEW) if reviewed else OUTCOMES)
             yield from (
@@ -147,6 +153,12 @@ def _counted(sql: str, named: str, year: int, *, reviewed: bool) -> Iterator[tup
                 where=named,
                 expected="prior authorization requests, times as Unix seconds",
             ) from None  # the cause may quote a cell
+
+
+_LINE = (
+    f"CASE WHEN line_of_business IN {('', *LINES)} THEN line_of_business "
+    f"WHEN line_of_business IS NOT NULL THEN '{OTHER}' END"
+)
 
 
 def _seconds(column: str) -> str:

@@ -38,6 +38,18 @@ def write(path: Path, rows: list[tuple[str, int, int]], urgency: str = "standard
     return path
 
 
+def test_lines_that_nobody_knows_are_told_together_and_not_by_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", [("approved", NEW_YEAR_2024, 1)] * 40)
+    lines = ["Zoe Quinn", *["medicaid_ffs"] * 19, *["commercial"] * 20]
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(0, "line_of_business", pa.array(lines)), path)
+    found = cms_metrics(path, 2024)["lines"]
+    assert {k: v["standard"]["requests"] for k, v in found.items()} == {
+        "commercial": 20, "other": 20,
+    }  # fmt: skip
+    assert found["other"]["rule"] is None
+
+
 def test_generated_requests_are_counted_as_by_hand(tmp_path: Path) -> None:
     generate(Population(20_000, 5), tmp_path / "made", lambda _rows: None)
     found = cms_metrics(tmp_path / "made", 2024)
