@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 from components.contract.contract_loader import load_contract
 from components.contract.errors import EvidenceError, InputError
 from components.datasets.sources import open_source
-from components.decisions.decision_log import decision_logs
+from components.decisions.decision_log import DecisionLog, decision_logs
 from components.stacks import batch_scoring
 from components.stacks.batch_scoring import find_release, open_release
 from pipelines.cli import app
+from tests.components.stacks.test_releasing import Insurer
 from tests.plain_stack import CONTRACT, PlainStack, start
 
 FIRST, SECOND = "rand_hie/pytorch@1", "rand_hie/pytorch@2"
@@ -58,13 +59,20 @@ def _batch(path: Path, change: str = "", where: str = "TRUE") -> Path:
     return path
 
 
-def _score(home: Path, data: Path, release: str = "rand_hie/pytorch") -> tuple[int, dict]:
+def _score(
+    home: Path, data: Path, *more: str, release: str = "rand_hie/pytorch"
+) -> tuple[int, dict]:
     done = CliRunner().invoke(
-        app, ["score", release, "--data", str(data), "--home", str(home), "--json"]
+        app, ["score", release, "--data", str(data), "--home", str(home), "--json", *more]
     )
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
     return done.exit_code, json.loads(done.stdout)
+
+
+def _logs(home: Path) -> list[DecisionLog]:
+    """Oldest first, by when they were begun: names of the same second are in no order."""
+    return sorted(decision_logs(home), key=lambda log: log.header["startedAt"])
 
 
 def test_a_batch_without_labels_is_decided_once(home: Path, tmp_path: Path) -> None:
@@ -75,6 +83,51 @@ def test_a_batch_without_labels_is_decided_once(home: Path, tmp_path: Path) -> N
     assert sum(told["outcomes"].values()) == 14278
     assert all(told["outcomes"][o] for o in ("selected", "not_selected"))
     assert _score(home, batch)[1] == told  # the same log, not a second one
+    assert DecisionLog.open(home, told["log"]).head == told["head"]
+    assert _score(home, batch, "--expect-head", told["head"])[1] == told
+    with pytest.raises(EvidenceError, match="cut off, or written anew"):
+        _score(home, batch, "--expect-head", "0" * 64)
+    few = _batch(tmp_path / "few.csv", where="zper::INTEGER % 2 = 0")
+    with pytest.raises(EvidenceError, match="is gone"):
+        _score(home, few, "--expect-head", told["head"])
+
+
+def test_a_log_that_lost_its_tail_is_not_decided_again_unseen(home: Path, tmp_path: Path) -> None:
+    batch = _batch(tmp_path / "cut.csv", where="zper::INTEGER % 3 > 0")
+    told = _score(home, batch)[1]
+    directory = home.resolve() / "decisions" / told["log"]
+    for name in ("log/00000002.json", "log/00000003.json", "segment-000001.parquet"):
+        (directory / name).unlink()
+    with pytest.raises(EvidenceError, match="cut off"):
+        _score(home, batch, "--expect-head", told["head"])
+    assert DecisionLog.open(home, told["log"]).rows == 0
+
+
+def test_another_row_key_decides_about_nobody_twice(home: Path, tmp_path: Path) -> None:
+    batch, key = _batch(tmp_path / "keyed.csv"), home / "keys" / "row.key"
+    before, kept = len(_logs(home)), key.read_bytes()
+    try:
+        key.write_bytes(b"another key of thirty-two bytes!")
+        with pytest.raises(InputError, match="the row key is not the one"):
+            _score(home, batch)
+    finally:
+        key.write_bytes(kept)
+    assert len(_logs(home)) == before
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_decided_rows_are_counted_on_a_terminal_alone(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, terminal: bool
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1" if terminal else "0")
+    monkeypatch.setenv("FORCE_COLOR", "1" if terminal else "")
+    batch = _batch(tmp_path / "bar.csv", where=f"zper::INTEGER % 7 > {int(terminal)}")
+    done = CliRunner().invoke(
+        app, ["score", "rand_hie/pytorch", "--data", str(batch), "--home", str(home)]
+    )
+    assert done.exit_code == 0
+    assert ("scoring" in done.stderr, "100%" in done.stderr) == (terminal, terminal)
+    assert done.stdout.splitlines()[-1] == f"head {_logs(home)[-1].head}"
 
 
 @pytest.mark.parametrize(
@@ -135,6 +188,17 @@ def test_only_the_release_that_stands_decides(home: Path, tmp_path: Path) -> Non
     for unknown in ("rand_hie/pytorch@3", "rand_hie/tfx", "nothing", "../x", stands.run[:-1]):
         with pytest.raises(InputError, match="no such release"):
             find_release(home, unknown)
+
+
+def test_a_release_that_was_rolled_back_decides_no_more(tmp_path: Path) -> None:
+    insurer = Insurer(tmp_path)
+    first, second = insurer.run(), insurer.run(seed=2)
+    assert PlainStack(insurer.continued(first)).release() == "released"
+    for named in ("insurer/tfx@2", second.spec.run_id):
+        with pytest.raises(InputError, match=r"release 2 was rolled back .* release 3, which"):
+            _score(tmp_path, tmp_path / "rows-1.csv", release=named)
+    assert decision_logs(tmp_path) == []
+    assert find_release(tmp_path, "insurer/tfx").number == 3
 
 
 def test_a_profile_that_was_changed_is_no_baseline(home: Path) -> None:
