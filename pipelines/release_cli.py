@@ -115,13 +115,18 @@ def recompute(
 ) -> None:
     """Judge a run's stored scores again, without its model; exit 0 if every figure is the same."""
     from components.audit.access_log import record_access
+    from components.release.recomputation import Outcome
     from components.release.recomputation import recompute as again
     from pipelines.catalogue import run_directory
 
     directory = run_directory(run, home)
     found = again(directory)
-    different = [d for d in found if not d.same]
-    result = f"{len(found) - len(different)} of {len(found)} figures are the same"
+    unchecked = sum(d.outcome is Outcome.NOT_CHECKED for d in found)
+    different = [d for d in found if not d.same and d.outcome is not Outcome.NOT_CHECKED]
+    asked = len(found) - unchecked
+    result = f"{asked - len(different)} of {asked} figures are the same"
+    if unchecked:
+        result += f"; {unchecked} are hidden by the record, under 11 people"
     record_access(directory.parent.parent, "recompute", [directory.name], result)
     if as_json:
         print_json({"figures": len(found), "different": [d.to_json() for d in different]})

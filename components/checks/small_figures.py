@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from components.checks.measurement import Finding, Measurement, Verdict, conclude
-from components.checks.suppression import UNDER, Sum, holds, is_small, resolved
+from components.checks.suppression import UNDER, Sum, certain, holds, is_small
 from components.contract.policy import EVERYBODY, Metric
 
 Key = tuple[str, str]
@@ -123,10 +123,10 @@ def _masked_finding(
     shown = masked(finding.measurement, hidden)
     if not shown.hidden:
         return finding
-    reason = _without(finding.reason, finding.measurement)
+    reason = finding.reason
     for m in _groups_of(finding.measurement, measurements):
         reason = re.sub(rf"(?<={re.escape(m.slice)} \(){m.n}(?=\))", NOT_SHOWN, reason)
-    return replace(finding, reason=reason, measurement=shown)
+    return replace(finding, reason=_without(reason, finding.measurement), measurement=shown)
 
 
 def _without(reason: str, measured: Measurement) -> str:
@@ -136,11 +136,9 @@ def _without(reason: str, measured: Measurement) -> str:
     for x in (measured.value, measured.low, measured.high):
         if x is not None and math.isfinite(x):
             numbers[f"{x:.4g}"] = UNDER if few else NOT_SHOWN
-    for number, word in numbers.items():
-        # The first alone: what follows is the limit, which may be the same number.
-        pattern = rf"(?<![\w.=-]){re.escape(number)}(?!\w|\.\d)"
-        reason = re.sub(pattern, word, reason, count=1)
-    return reason
+    either = "|".join(re.escape(number) for number in numbers)
+    # The first alone: what follows is the limit, which may be the same number.
+    return re.sub(rf"(?<![\w.=-])({either})(?!\w|\.\d)", lambda m: numbers[m[0]], reason, count=1)
 
 
 def _about(measured: Measurement) -> str:
@@ -157,9 +155,9 @@ def _cells(measured: Measurement) -> dict[Key, int]:
     name, where, n = measured.name, measured.slice, measured.n
     if name in _CELLS or name == _NULLS:
         kinds = _CELLS[Metric(name)] if name in _CELLS else (_NULLS, "null", "not null")
-        if n == 0 or not math.isfinite(measured.value):
+        if n and not math.isfinite(measured.value):
             return {(kinds[0], where): n}
-        hits = round(measured.value * n)
+        hits = round(measured.value * n) if n else 0
         return {(k, where): c for k, c in zip(kinds, (n, hits, n - hits), strict=True)}
     if name in _OF_ROWS:
         return {("rows", where): n}
@@ -195,10 +193,8 @@ class _Tables:
             self.hide(self.of_group[where], _ALL if kind in _SELECTION else _LABELS)
         sums = [*self._within_groups(), *self._between_groups()]
         held = [s for s in sums if holds(self.cells, s)]
-        while True:
-            known: frozenset[Key] = resolved(self.cells, held, self._unseen())
-            wider = {self.of_group[where] for _, where in known & small}
-            if not (wider and self._hide_more(wider)):
+        while known := certain(self.cells, held, self._unseen(), small):
+            if not self._hide_more({self.of_group[where] for _, where in known}):
                 break
 
     def hides(self, measured: Measurement) -> bool:

@@ -24,6 +24,8 @@ UNDER = f"under {FEWEST_SHOWN}"
 
 _Cell = TypeVar("_Cell")
 _EPSILON = 1e-9
+_MOVED = 0.5
+_MOST = 1e12
 
 
 def is_small(n: float) -> bool:
@@ -127,3 +129,55 @@ def _narrowed(rows: list[np.ndarray], rests: list[int], counts: list[int]) -> se
                     low[i], high[i] = max(low[i], min(ends)), min(high[i], max(ends))
                     changed = True
     return {i for i in range(len(counts)) if low[i] == high[i]}
+
+
+def certain(
+    cells: Mapping[_Cell, int],
+    sums: Sequence[Sum[_Cell]],
+    hidden: Sequence[_Cell],
+    asked: Iterable[_Cell],
+) -> frozenset[_Cell]:
+    """The hidden cells among those asked for that can have one number alone, as none is below 0.
+
+    Found by linear programs over all the sums together, which is more than ``resolved`` sees; of
+    what a reader knows beside the sums it takes no account.
+    """
+    import numpy as np
+    from scipy.optimize import linprog
+
+    place = {c: i for i, c in enumerate(hidden)}
+    open_ = sorted({place[c] for c in asked if c in place})
+    true = np.array([cells[c] for c in hidden], float)
+    rows = [r for one in sums if (r := _coefficients(one, place)) is not None]
+    if not rows or not open_:
+        return frozenset()
+    matrix = np.array(rows)
+
+    def reached(indices: list[int], sign: int) -> np.ndarray:
+        """Other numbers that fit the sums, with these cells as small or as large as can be."""
+        goal = np.zeros(len(true))
+        goal[indices] = sign
+        solved = linprog(goal, A_eq=matrix, b_eq=matrix @ true, bounds=(0, _MOST))
+        return np.abs(solved.x - true) if solved.status == 0 else np.zeros(len(true))
+
+    # All at once as long as that tells some of them from certain, then each by itself.
+    for sign in (1, -1):
+        while open_:
+            moved = reached(open_, sign)
+            left = [i for i in open_ if moved[i] < _MOVED]
+            if len(left) == len(open_):
+                break
+            open_ = left
+    alone = (i for i in open_ if all(reached([i], sign)[i] < _MOVED for sign in (1, -1)))
+    return frozenset(hidden[i] for i in alone)
+
+
+def _coefficients(one: Sum[_Cell], place: Mapping[_Cell, int]) -> np.ndarray | None:
+    """The sum as an equation in hidden cells; None where it has none."""
+    import numpy as np
+
+    row = np.zeros(len(place))
+    for cell, sign in ((one.total, -1), *((p, 1) for p in one.parts)):
+        if cell in place:
+            row[place[cell]] = sign
+    return row if row.any() else None

@@ -20,7 +20,7 @@ from components.contract.policy_loader import load_policy
 from components.contract.stages import Stage
 from components.lineage.digests import canonical_json
 from components.release.history import as_of, periods
-from components.release.recomputation import recompute
+from components.release.recomputation import Outcome, recompute
 from components.release.records import Release, read_releases, write_release
 from components.stacks.process import ReleaseProcess
 from components.stacks.releasing import champion_run
@@ -211,7 +211,8 @@ def test_every_figure_comes_out_again_from_the_stored_scores(
     shutil.rmtree(process.artifacts / "plain")  # the model is not needed
     found = recompute(process.spec.directory)
     assert len(found) > 60
-    assert [d for d in found if not d.same] == []
+    assert {d.outcome for d in found} <= {Outcome.EQUAL, Outcome.NOT_CHECKED}
+    assert {d.name for d in found if not d.same} <= {"finding"}  # of hidden native figures
 
 
 def test_a_figure_that_was_recorded_wrongly_shows(
@@ -316,7 +317,8 @@ def test_a_gate_that_was_overtaken_comes_out_again_as_well(tmp_path: Path) -> No
     PlainStack(again).release()
     found = recompute(again.spec.directory)
     assert len(found) > 60
-    assert [d for d in found if not d.same] == []
+    assert {d.outcome for d in found} <= {Outcome.EQUAL, Outcome.NOT_CHECKED}
+    assert {d.name for d in found if not d.same} <= {"finding"}  # of hidden native figures
 
 
 def test_a_champion_whose_policy_is_older_than_the_rules_is_still_one(tmp_path: Path) -> None:
