@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from components.audit.access_log import record_access
-from components.audit.retention import State
+from components.audit.mutation_check import read_signed
+from components.audit.mutations import Evidence
+from components.audit.retention import State, check_retention
 from components.audit.retention_holds import lift_hold, place_hold
+from components.audit.retention_inventory import take_inventory
 from components.audit.retention_items import Use
 from components.audit.retention_log import append, read_records
 from components.audit.retention_policy import DataClass
-from components.audit.retention_uses import joined
+from components.audit.retention_purge import purge
+from components.audit.retention_uses import LogFacts, joined, uses
 from components.contract.errors import EvidenceError, InputError
+from components.contract.stages import Stage
 from tests.retained_home import LATER, LOG, NOW, RetainedHome, check, make_home, rules, states
 
 
@@ -247,8 +254,6 @@ def test_a_tampered_log_of_holds_stops_everything(kept: RetainedHome, change: st
     elif change == "other kind":
         append(kept.home, "waiver", NOW, {"subject": LOG})
     else:
-        import os
-
         entry.unlink()
         os.mkfifo(entry)
     with pytest.raises(EvidenceError):
@@ -274,3 +279,86 @@ def test_a_tombstone_of_what_was_not_due_is_none(kept: RetainedHome) -> None:
     append(kept.home, "tombstone", NOW, fields)
     with pytest.raises(EvidenceError, match="is no hold, lift or tombstone"):
         read_records(kept.home)
+
+
+# ---- what rests on what
+
+
+def _continuing(evidence: Evidence, later: str, earlier: str) -> Evidence:
+    """The same evidence, in which one run goes on from another."""
+    run = evidence.runs[later]
+    gate = run.stage(Stage.RELEASE_GATE)
+    assert gate is not None
+    goes_on = replace(gate, facts={**gate.facts, "continues": earlier, "head": "h"})
+    stages = tuple(goes_on if s is gate else s for s in run.stages)
+    return replace(evidence, runs={**evidence.runs, later: replace(run, stages=stages)})
+
+
+def test_the_run_that_trained_a_standing_release_is_in_effect(pristine: RetainedHome) -> None:
+    evidence, _ = read_signed(pristine.home, "tfx", None)
+    assert not uses([evidence], [])[pristine.blocked].standing
+    found = uses([_continuing(evidence, pristine.second, pristine.blocked)], [])
+    assert found[pristine.blocked].standing
+    assert {pristine.second, "insurer/tfx@2"} <= found[pristine.blocked].subjects
+    assert pristine.blocked not in found[pristine.second].subjects
+
+
+def test_runs_reach_back_over_runs_between_and_never_for_ever(pristine: RetainedHome) -> None:
+    evidence, _ = read_signed(pristine.home, "tfx", None)
+    evidence = _continuing(evidence, pristine.second, pristine.first)
+    evidence = _continuing(evidence, pristine.first, pristine.blocked)
+    assert uses([evidence], [])[pristine.blocked].standing
+    evidence = _continuing(evidence, pristine.blocked, pristine.second)
+    assert all(use.standing for use in uses([evidence], []).values())
+
+
+def test_a_release_that_was_put_back_is_in_effect_again(pristine: RetainedHome) -> None:
+    evidence, _ = read_signed(pristine.home, "tfx", None)
+    assert not uses([evidence], [])[pristine.first].standing
+    first, second = evidence.releases["insurer"]
+    again = replace(first, number=3, at=second.at + timedelta(days=1), kind="rollback")
+    found = uses([replace(evidence, releases={"insurer": (first, second, again)})], [])
+    assert found[pristine.first].standing and not found[pristine.second].standing
+    assert {"insurer/tfx@1", "insurer/tfx@3"} <= found[pristine.first].subjects
+    assert found[pristine.second].until == again.at
+
+
+def test_a_log_keeps_what_it_was_decided_with_for_as_long_as_itself(pristine: RetainedHome) -> None:
+    evidence, _ = read_signed(pristine.home, "tfx", None)
+    log = LogFacts("a-log", pristine.first, {}, Use(LATER, subjects={"a-log"}))
+    found = uses([evidence], [log])[pristine.first]
+    assert (found.until, "a-log" in found.subjects) == (LATER, True)
+    uses([evidence], [replace(log, run="a run of another home")])
+
+
+def test_a_dataset_lasts_as_long_as_the_last_run_that_read_it(pristine: RetainedHome) -> None:
+    items = {i.name: i for i in take_inventory(pristine.home, rules()).items}
+    shared, own = items[pristine.shared], items[pristine.own]
+    assert {pristine.first, pristine.second, LOG} <= shared.use.subjects
+    runs = [items[f"runs/{n}/models"] for n in (pristine.first, pristine.second)]
+    assert shared.use.until == max(i.use.until for i in runs if i.use.until)
+    assert shared.made == max(i.made for i in runs if i.made)
+    assert own.use.subjects == {pristine.blocked}
+
+
+# ---- the policy
+
+
+def test_each_file_has_one_class_and_what_is_never_purged_has_none() -> None:
+    policy = rules()
+    assert policy.class_of("model") is DataClass.MODELS
+    assert policy.class_of("report") is None and policy.knows("report")
+    assert policy.class_of("drafts") is None and not policy.knows("drafts")
+
+
+def test_an_output_that_no_class_names_is_unknown(kept: RetainedHome) -> None:
+    policy = rules()
+    models = replace(policy.rules[DataClass.MODELS], outputs=("model", "serving_model"))
+    other = replace(policy, rules={**policy.rules, DataClass.MODELS: models})
+    found = check_retention(kept.home, other, NOW.date())
+    named = {s.name: s.why for s in found.of(State.UNKNOWN)}
+    assert set(named) == {f"runs/{n}" for n in (kept.first, kept.second, kept.blocked)}
+    assert "checkpoint" in named[f"runs/{kept.first}"]
+    done = purge(kept.home, other, LATER)
+    assert (kept.home / "runs" / kept.first / "artifacts/plain/checkpoints/1.json").is_file()
+    assert any(p.standing.name == f"runs/{kept.first}/models" for p in done.purged)
