@@ -60,6 +60,6 @@ def _require_subject(home: Path, subject: str) -> None:
             return
     raise InputError(
         "is no run, release or decision log of this home",
-        where=subject[:120],
+        where="SUBJECT",  # what was typed may be the name of a person
         expected="a run's id, DATASET/STACK@NUMBER, or a decision log's id",
     )
