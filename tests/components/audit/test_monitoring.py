@@ -34,7 +34,7 @@ from components.contract.stages import Stage
 from components.decisions import decision_log
 from components.decisions.later_labels import open_labels
 from components.stacks.process import ReleaseProcess
-from tests import monitored
+from tests import clinic, monitored
 from tests.decided import decide, rows_of
 from tests.monitored import Cases, cases
 
@@ -347,6 +347,25 @@ def test_every_shipped_policy_holds_decisions_to_inputs_and_labels(name: str) ->
     assert limits is not None
     assert limits.needs_labels
     assert limits.input_drift == "data_gate"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"input_drift": "none"},
+        {"auc_at_least": 0},
+        {"tpr_gap_at_most": 1},
+        {"labelled_share_at_least": "0.9"},
+        {"auc": 0.7},
+        {"min_n": 10},
+    ],
+)
+def test_a_limit_that_is_none_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    section = {**monitored.LIMITS, **change}
+    contract = clinic.contract(tmp_path)
+    with pytest.raises(InputError, match=next(iter(change))):
+        clinic.policy(tmp_path, contract, lambda d: d.update(monitoring=section))
+    assert clinic.policy(tmp_path, contract, lambda d: d.update(monitoring=monitored.LIMITS))
 
 
 def test_a_changed_segment_is_no_evidence(process: ReleaseProcess, case: Cases) -> None:

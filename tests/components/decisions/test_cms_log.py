@@ -175,3 +175,19 @@ def test_other_batches_and_logs_that_say_no_denial_are_refused(
         decided_requests(log, other, source, KEY),
     ):
         pass
+
+
+def test_a_few_that_were_left_to_a_person_are_not_given_away(tmp_path: Path) -> None:
+    outcomes = ["approved"] * 50 + ["denied"] * 40 + ["review"] * 5
+    sent = 1_704_067_200
+    columns = {
+        "line_of_business": ["exchange"] * 95,
+        "urgency": ["standard"] * 95,
+        "requested_at": [sent] * 95,
+        "decided_at": [sent + 3600] * 95,
+        "outcome": outcomes,
+    }
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    held = decided_metrics(tmp_path / "a.parquet", "log", YEAR)["lines"]["exchange"]["standard"]
+    assert held["left_to_a_person"] == {"count": None, "percent": None}
+    assert None in (held["requests"], held["approved"]["count"], held["denied"]["count"])
