@@ -368,6 +368,34 @@ def test_a_limit_that_is_none_is_refused(tmp_path: Path, change: dict[str, objec
     assert clinic.policy(tmp_path, contract, lambda d: d.update(monitoring=monitored.LIMITS))
 
 
+def test_what_is_left_to_a_person_is_in_no_rate_of_a_group(
+    process: ReleaseProcess, case: Cases, tmp_path: Path
+) -> None:
+    case.outcomes = [
+        "review" if o == "selected" and i % 2 else o for i, o in enumerate(case.outcomes)
+    ]
+    log = case.write("reviewed")
+    own = watched(process, "reviewed")
+    labels = case.label_file(tmp_path / "l.csv", "reviewed")
+    with open_labels(labels, {"reviewed": log.rows}) as opened:
+        found = count([log], own.run.policy, opened)
+    assert found.labelled is not None
+    positive = np.array(case.labels) == 1
+    review = np.array(case.outcomes) == "review"
+    men = np.array(case.rows["sex"].to_pylist()) == "m"
+    chosen = np.array(case.outcomes) == "selected"
+    assert found.labelled.reviewed == {
+        True: (positive & review).sum(),
+        False: (~positive & review).sum(),
+    }
+    assert found.labelled.everybody.positives == positive.sum()
+    held = found.labelled.group("sex", "m")
+    assert held.positives == (men & positive & ~review).sum()
+    assert held.true_positives == (men & positive & chosen).sum()
+    assert found.decided("sex", "m").cases == (men & ~review).sum()
+    assert not hidden(found, "selected")
+
+
 def test_a_changed_segment_is_no_evidence(process: ReleaseProcess, case: Cases) -> None:
     log = case.write("changed")
     path = log.directory / log.segments[0].file
