@@ -20,6 +20,7 @@ from pipelines.card_cli import card
 from pipelines.check_cli import check
 from pipelines.contract_cli import contract_app
 from pipelines.evidence_commands import reads_evidence
+from pipelines.faults_cli import faults
 from pipelines.generate_cli import generate_app
 from pipelines.impact_cli import impact
 from pipelines.json_output import print_json
@@ -58,6 +59,7 @@ app.command()(reads_evidence(recompute))
 app.command()(reads_evidence(reperform))
 app.command("cms-metrics")(cms_metrics)
 app.command()(monitor)
+app.command()(faults)
 app.command()(impact)
 app.command()(reads_evidence(score))
 app.command()(trace)
