@@ -92,7 +92,7 @@ def test_a_year_comes_twice(rows: duckdb.DuckDBPyConnection) -> None:
 
 
 def test_identities_come_in_a_column_of_their_own(rows: duckdb.DuckDBPyConnection) -> None:
-    named = f"SELECT count(*) FROM phi_in_text WHERE notes LIKE '%{IDENTITY}%'"
+    named = f"SELECT count(*) FROM phi_in_text WHERE notes LIKE '%{IDENTITY}%'"  # noqa: S608
     assert ask(rows, named) == 14278
 
 
