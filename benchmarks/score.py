@@ -65,7 +65,7 @@ def _generate(batch: Path, rows: int) -> None:
     import subprocess
 
     assay = Path(sys.executable).parent / "assay"
-    command = [assay, "generate", "prior_auth", "--rows", str(rows), "--output", str(batch)]
+    command = [str(assay), "generate", "prior_auth", "--rows", str(rows), "--output", str(batch)]
     subprocess.run(command, check=True, capture_output=True)
 
 

@@ -40,6 +40,7 @@ from components.lineage.commitments import artifact_nonce, entity_tags
 from components.lineage.digests import sha256_file
 
 Watch = Callable[[int], None]
+_UNNAMED = SCHEMA.remove(SCHEMA.get_field_index("assay_row"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +99,14 @@ def score_batch(
     for first, rows, names in _named(rules.contract, source, key):
         if first in logged:
             held = log.rows_of(logged[first], ["assay_row"])["assay_row"]
-            if held.to_pylist() != names.to_pylist():
+            if held.to_pylist() != names.result().to_pylist():
                 _give_up(log, source)
         fresh = rows.slice(max(0, done - first))
         if fresh.num_rows:
-            names = names.slice(rows.num_rows - fresh.num_rows)
-            place = first + rows.num_rows - fresh.num_rows
-            log.append(_decide(place, fresh, names, scorer, rules, key))
+            known = rows.num_rows - fresh.num_rows
+            decisions = _decide(first + known, fresh, scorer, rules, key)
+            place, field = _UNNAMED.get_field_index("assay_entity"), SCHEMA.field("assay_row")
+            log.append(decisions.add_column(place, field, names.result().slice(known)))
             watch(log.rows)
     if batch_digest(key, source) != log.header["batch"]:
         _give_up(log, source)
@@ -137,10 +139,11 @@ def outcomes(log: DecisionLog) -> dict[str, int]:
 
 def _named(
     contract: Contract, source: RowSource, key: bytes
-) -> Iterator[tuple[int, pa.Table, pa.Array]]:
-    """The batch in segments: place of the first row, rows, and their commitments.
+) -> Iterator[tuple[int, pa.Table, Future[pa.Array]]]:
+    """The batch in segments: place of the first row, rows, and their commitments to come.
 
-    The next segment is read, and named in the other process, while this one is scored.
+    This segment and the next one, which is read by then, are named in the other process while this
+    one is scored.
     """
     columns = [c.name for c in contract.columns]
     with (
@@ -152,13 +155,11 @@ def _named(
         stream = relation.to_arrow_reader(SEGMENT_ROWS)
         first, waiting = 0, None
         for rows in itertools.chain(_segments(stream), [None]):
-            due: Future[pa.Array] | None = (
-                None if rows is None else ahead.submit(names.next, rows.select(columns))
-            )
+            due = None if rows is None else (rows, ahead.submit(names.next, rows.select(columns)))
             if waiting is not None:
-                yield first, waiting[0], waiting[1].result()
+                yield first, *waiting
                 first += waiting[0].num_rows
-            waiting = None if rows is None or due is None else (rows, due)
+            waiting = due
 
 
 def _segments(stream: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
@@ -177,10 +178,11 @@ def _segments(stream: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(held)
 
 
-def _decide(
-    first: int, rows: pa.Table, names: pa.Array, scorer: Scorer, rules: Rules, key: bytes
-) -> pa.Table:
-    """The decisions about some rows of which the first has that place in the batch."""
+def _decide(first: int, rows: pa.Table, scorer: Scorer, rules: Rules, key: bytes) -> pa.Table:
+    """The decisions about some rows of which the first has that place in the batch.
+
+    The rows' commitments are still to be put in.
+    """
     inputs = rows.select(list(rules.inputs))
     scores = scorer.score(inputs)
     outcome = np.where(scores >= rules.threshold, SELECTED, NOT_SELECTED).astype(object)
@@ -192,14 +194,13 @@ def _decide(
     now = pa.scalar(datetime.now(UTC), SCHEMA.field("decided_at").type)
     decisions = {
         "row": np.arange(first, first + rows.num_rows),
-        "assay_row": names,
         "assay_entity": _entity_tags(rows[rules.contract.entity.name], key),
         "score": scores,
         "outcome": outcome,
         "reasons": _lists(reasons, rows.num_rows),
         "decided_at": pa.repeat(now, rows.num_rows),
     }
-    table = pa.table(decisions, schema=SCHEMA)
+    table = pa.table(decisions, schema=_UNNAMED)
     for column in rules.contract.protected:
         table = table.append_column(column.group_column, rows[column.group_column])
     return table
