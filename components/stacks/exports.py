@@ -29,11 +29,14 @@ from components.stacks.keras_bridge import largest_difference
 from components.stacks.model_signing import verified_model
 from components.stacks.process import ReleaseProcess
 from components.stacks.referee import digest
-from components.stacks.room_process import await_end, started
+from components.stacks.room_process import await_end, require_installed, started
 from components.stacks.stages import Stage
 
 _TFX = "components.stacks.tfx_stack.edge_export"
 _PYTORCH = "components.stacks.pytorch_stack.edge_export"
+_NEEDED = {"tfx": ("tensorflow", "keras", "tfx_bsl", "torch", "onnx"), "pytorch": ("torch", "onnx")}
+"""What each stack's formats are made with: ONNX of a TFX release is written by the other room."""
+
 _SERVING = "serving/model.onnx"
 _OF_TRAINING = (
     (Stage.TRAIN, "weights", "weights.safetensors"),
@@ -78,13 +81,15 @@ def export_all(run_directory: Path, target: Path) -> tuple[Export, ...]:
         target: a folder that is new or empty; it gets one file or directory a format.
 
     Raises:
-        InputError: the run was not released, or the folder holds something.
+        InputError: the run was not released, a framework is not installed, or the folder holds
+            something.
         ModelSignatureError: the model is not what the run trained and signed.
         EvidenceError: something else of the run is not what it recorded.
         AssayError: a room's process broke down.
     """
     process = ReleaseProcess.open(run_directory)
     _require_released(process)
+    require_installed(*_NEEDED[process.spec.stack])
     writable_directory(target)
     if any(target.iterdir()):
         raise InputError("is not empty", where=str(target), expected="a new folder")

@@ -25,13 +25,12 @@ import numpy.typing as npt
 from components.checks import preprocessing
 from components.checks.performance import Ranked
 from components.contract.compare_policy import load_compare_policy
-from components.contract.errors import InputError
 from components.contract.features import model_inputs
 from components.release.judging import flags, split_rows
 from components.stacks import keras_training as half
 from components.stacks.mitigation import group_columns, training_groups
 from components.stacks.process import ReleaseProcess
-from components.stacks.room_process import await_end, started
+from components.stacks.room_process import await_end, require_installed, started
 
 _NEEDED = {
     "tensorflow": "components.stacks.tfx_stack.keras_tensorflow",
@@ -109,7 +108,8 @@ def bridge(run_directory: Path) -> BridgeResult:
         AssayError: a backend's process broke down.
     """
     began = time.perf_counter()
-    absent = _absent()
+    require_installed("keras", *_NEEDED)
+    absent = tuple(b for b in _OPTIONAL if find_spec(b) is None)
     modules = {b: m for b, m in {**_NEEDED, **_OPTIONAL}.items() if b not in absent}
     process = ReleaseProcess.open(run_directory)
     # What lies here was made of people's rows: readable by nobody else, and gone at the end.
@@ -137,17 +137,6 @@ def bridge(run_directory: Path) -> BridgeResult:
         tolerance=tolerance,
         seconds=time.perf_counter() - began,
     )
-
-
-def _absent() -> tuple[str, ...]:
-    missing = tuple(b for b in ("keras", *_NEEDED, *_OPTIONAL) if find_spec(b) is None)
-    if needed := [b for b in missing if b not in _OPTIONAL]:
-        raise InputError(
-            f"{' and '.join(needed)} not installed",
-            where="this Python environment",
-            expected="both stacks, as from `make setup EXTRAS=all`",
-        )
-    return missing
 
 
 def _write_rows(process: ReleaseProcess, folder: Path) -> dict[str, npt.NDArray[np.float32]]:

@@ -10,15 +10,30 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
-from components.contract.errors import AssayError
+from components.contract.errors import AssayError, InputError
 
 Room = subprocess.Popen[str]
 
 _TOLD = "assay: "
 _PR_SET_PDEATHSIG = 1
+
+
+def require_installed(*modules: str) -> None:
+    """See that the frameworks of every room that is needed are there, before any room is started.
+
+    Raises:
+        InputError: names those that are not.
+    """
+    if missing := [m for m in modules if find_spec(m) is None]:
+        raise InputError(
+            f"{' and '.join(missing)} not installed",
+            where="this Python environment",
+            expected="the stacks that this is about, as from `make setup EXTRAS=all`",
+        )
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from components.contract.errors import EvidenceError, InputError
 from components.contract.json_schema import ROOT
 from components.lineage.model_signature import ModelSignatureError
 from components.release.records import read_releases
-from components.stacks import exports
+from components.stacks import exports, room_process
 from components.stacks.export_measures import Built
 from components.stacks.exports import Export, export_all
 from components.stacks.keras_training import read_weights, write_weights
@@ -167,6 +167,15 @@ def test_a_run_that_released_nothing_is_refused(demo: Demo, tmp_path: Path) -> N
     with pytest.raises(InputError, match="released no model"):
         export_all(demo.home / "runs" / blocked.run_id, tmp_path / "target")
     assert not (tmp_path / "target").exists()
+
+
+def test_a_stack_that_is_not_installed_is_named(
+    demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room_process, "find_spec", lambda n: None if n == "torch" else n)
+    for stack in STACKS:
+        with pytest.raises(InputError, match="torch not installed"):
+            export_all(_released(demo.home, stack), tmp_path)
 
 
 def test_a_folder_with_something_in_it_is_refused(demo: Demo, tmp_path: Path) -> None:

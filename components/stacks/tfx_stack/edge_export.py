@@ -1,8 +1,8 @@
 """The TFX stack's half of the exports: ``python -m <this module> RUN MODEL FOLDER``.
 
 The released SavedModel is measured as it is served. LiteRT gets the network alone: reading
-tf.Examples and looking up text need TensorFlow's own ops (Flex), which no interpreter on the
-package index contains. The weights are left for the PyTorch room, which writes ONNX.
+tf.Examples and looking up text need TensorFlow's own ops (Flex), which no interpreter that can be
+installed contains: see docs/adr/0022. The weights are left for the PyTorch room, which writes ONNX.
 """
 
 from __future__ import annotations

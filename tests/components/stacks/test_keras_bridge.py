@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from components.contract.errors import AssayError, InputError
-from components.stacks import keras_bridge
+from components.stacks import keras_bridge, room_process
 from components.stacks.keras_bridge import BridgeResult, bridge, largest_difference
 from components.stacks.keras_training import SCORES, trained_file, write_arrays
 from components.stacks.room_process import Room
@@ -102,7 +102,7 @@ def test_a_backend_that_breaks_down_ends_the_bridge(tmp_path: Path) -> None:
 
 
 def test_a_stack_that_is_not_installed_is_named(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keras_bridge, "find_spec", lambda name: None if name == "torch" else name)
+    monkeypatch.setattr(room_process, "find_spec", lambda n: None if n == "torch" else n)
     with pytest.raises(InputError, match="torch not installed.*EXTRAS=all"):
         bridge(run)
 
