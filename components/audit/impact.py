@@ -24,6 +24,7 @@ from components.contract.stages import Stage
 from components.datasets.dataset import SPLITS, Dataset
 from components.decisions.batch_logs import require_key
 from components.decisions.decision_log import DecisionLog, decision_logs
+from components.decisions.log_form import text_scalar
 from components.lineage.commitments import entity_tag
 from components.lineage.evidence_keys import HomeKeys
 from components.lineage.row_key import read_row_key
@@ -189,7 +190,7 @@ def _rows(dataset: Dataset, target: Target, entity: str | None) -> dict[str, int
 def _of_person(dataset: Dataset, split: str, entity: str, member: str) -> int:
     files = map(dataset.parquet, dataset.files(split=split))
     people = (file.read(columns=[entity])[entity].cast(pa.string()) for file in files)
-    return sum(int(pc.sum(pc.equal(held, member)).as_py() or 0) for held in people)
+    return sum(int(pc.sum(pc.equal(held, text_scalar(member))).as_py() or 0) for held in people)
 
 
 def _run(run: RunFacts, runs: Mapping[str, RunFacts], *, trained: bool) -> dict[str, Any]:

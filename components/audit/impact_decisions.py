@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.decisions.decision_log import DecisionLog, decision_id
+from components.decisions.log_form import bytes_scalar
 
 MOST_LISTED = 1_000
 
@@ -59,6 +60,6 @@ def about(log: DecisionLog, tag: bytes) -> dict[str, Any]:
 def _hits(log: DecisionLog, tag: bytes) -> Iterator[pa.Table]:
     for segment in log.segments:
         people = log.rows_of(segment, ["assay_entity"])["assay_entity"]
-        mine = pc.equal(people, pa.scalar(tag, pa.binary(16)))
+        mine = pc.equal(people, bytes_scalar(tag))
         if pc.any(mine).as_py():
             yield log.rows_of(segment).filter(mine)

@@ -77,7 +77,7 @@ def parse_decision_id(text: str) -> tuple[str, int]:
     if found is None:
         raise InputError(
             "is not the name of a decision",
-            where=text[:80],
+            where="DECISION",  # what was typed may be the name of a person
             expected="LOG.NUMBER with ten digits, as `assay score` gives it",
         )
     return found[1], int(found[2])
@@ -122,7 +122,7 @@ class DecisionLog:
         if not _LOG_ID.fullmatch(log_id) or not _has_begun(directory / "log"):
             raise InputError(
                 "is no decision log of this home",
-                where=log_id[:120],
+                where=log_id if _LOG_ID.fullmatch(log_id) else "the name of a log",
                 expected=f"one of {home / 'decisions'}",
             )
         return cls(directory, HomeKeys(home))
@@ -327,11 +327,24 @@ class DecisionLog:
         """
         for segment in self.segments:
             if segment.first <= row < segment.first + segment.rows:
-                found: dict[str, Any] = (
-                    self.rows_of(segment).slice(row - segment.first, 1).to_pylist()[0]
-                )
-                return found
+                return self._one(segment, row)
         return None
+
+    def _one(self, segment: Segment, row: int) -> dict[str, Any]:
+        """A row, from the group of rows that holds it: they are held against the header together.
+
+        To read the other groups of the segment as well would take as long as all else of a trace.
+        """
+        file, first, group = self.open_segment(segment), segment.first, 0
+        while row >= first + (rows := file.metadata.row_group(group).num_rows):
+            first, group = first + rows, group + 1
+        try:
+            held = file.read_row_group(group)
+            require_rows(held, self.header, first, self._told(segment))
+        except (OSError, pa.ArrowException) as error:
+            raise EvidenceError(f"{self._told(segment)} is no segment") from error
+        found: dict[str, Any] = held.slice(row - first, 1).to_pylist()[0]
+        return found
 
     def _told(self, segment: Segment) -> str:
         return f"{segment.file} of log {self.log_id}"

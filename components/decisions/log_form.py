@@ -130,9 +130,11 @@ def require_rows(rows: pa.Table, header: Mapping[str, Any], first: int, named: s
         raise EvidenceError(f"{named} has no {empty[0]} in some row")
     if "row" in held:
         places = np.arange(first, first + rows.num_rows)
-        _require(np.array_equal(rows["row"].to_numpy(), places), named, "row is out of place")
+        _require(
+            np.array_equal(_numbers(rows["row"], np.int64), places), named, "row is out of place"
+        )
     if "score" in held:
-        scores = rows["score"].to_numpy()
+        scores = _numbers(rows["score"], np.float64)
         _require(((scores >= 0) & (scores <= 1)).all(), named, "score is not in [0, 1]")
     if "decided_at" in held and rows.num_rows:
         earliest = pc.min(rows["decided_at"]).as_py()
@@ -156,7 +158,7 @@ def _require_reasons(reasons: pa.ChunkedArray, header: Mapping[str, Any], named:
     known = header.get("sentences")
     sound = told.null_count == 0
     if sound and known is not None and len(told):
-        sound = pc.all(pc.is_in(told, pa.array(known, pa.string()))).as_py()
+        sound = set(pc.unique(told).to_pylist()) <= set(known)
     _require(sound, named, "reasons has one that the policy does not know")
 
 
@@ -164,12 +166,12 @@ def _require_outcomes(rows: pa.Table, header: Mapping[str, Any], named: str) -> 
     """The outcome is what score, threshold and route give; reasons go with adverse ones alone."""
     selected, review = _is(rows, SELECTED), _is(rows, REVIEW)
     _require((selected | review | _is(rows, NOT_SELECTED)).all(), named, "outcome is none")
-    explained = pc.list_value_length(rows["reasons"]).to_numpy() > 0
+    explained = _numbers(pc.list_value_length(rows["reasons"]), np.int32) > 0
     if header["route"] == REVIEW_ALL:
         _require(review.all(), named, "outcome is not review, where the whole batch is")
         _require(not explained.any(), named, "reasons are given where a person decides")
         return
-    above = rows["score"].to_numpy() >= float(header["threshold"])
+    above = _numbers(rows["score"], np.float64) >= float(header["threshold"])
     sound = review | (selected == above)
     _require(sound.all(), named, "outcome is not what score and threshold give")
     adverse = header.get("adverse")
@@ -181,5 +183,28 @@ def _require_outcomes(rows: pa.Table, header: Mapping[str, Any], named: str) -> 
 
 
 def _is(rows: pa.Table, outcome: str) -> Flags:
-    found: Flags = pc.equal(rows["outcome"], outcome).to_numpy()
+    found: Flags = (
+        _numbers(pc.equal(rows["outcome"], text_scalar(outcome)).cast(pa.uint8()), np.uint8) == 1
+    )
     return found
+
+
+def bytes_scalar(value: bytes) -> pa.FixedSizeBinaryScalar:
+    """As ``pa.scalar`` of bytes, to compare a column with; that would load pandas."""
+    return pa.Array.from_buffers(pa.binary(len(value)), 1, [None, pa.py_buffer(value)])[0]
+
+
+def text_scalar(text: str) -> pa.StringScalar:
+    """As ``pa.scalar`` of a text, to compare a column with; that would load pandas."""
+    return bytes_scalar(text.encode()).cast(pa.binary()).cast(pa.string())
+
+
+def _numbers(column: pa.ChunkedArray, kind: type[np.generic]) -> npt.NDArray[Any]:
+    """A column without nulls as an array; ``to_numpy`` would load pandas, which takes a second."""
+    size = np.dtype(kind).itemsize
+    chunks = [
+        np.frombuffer(chunk.buffers()[1], kind, len(chunk), chunk.offset * size)
+        for chunk in column.chunks
+        if len(chunk)
+    ]
+    return np.concatenate([np.empty(0, kind), *chunks])

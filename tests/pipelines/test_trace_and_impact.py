@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +18,11 @@ from tests.decided import decide, rows_of
 from tests.plain_stack import PlainStack, start
 
 ASSAY = Path(sys.executable).parent / "assay"
-FRAMEWORKS = ("tensorflow", "torch", "mlflow", "tfx", "onnxruntime", "evidently")
+HEAVY = (
+    "tensorflow", "torch", "mlflow", "tfx", "onnxruntime", "evidently",
+    "duckdb", "pandas", "pyarrow.dataset", "jsonschema", "open_data_contract_standard",
+)  # fmt: skip
+"""No framework, and nothing else that takes longer to load than a question has time."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +44,7 @@ def _assay(process: ReleaseProcess, *arguments: object) -> subprocess.CompletedP
 
 
 def test_a_trace_as_tree_page_and_json(process, tmp_path: Path) -> None:
-    page = tmp_path / "pages" / "trace.html"
+    page = tmp_path / "trace.html"
     done = _assay(process, "trace", "a-log.0000000001", "--html", page)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[0] == "decision a-log.0000000001"
@@ -63,13 +69,20 @@ def test_a_log_about_another_model_is_a_closed_verdict(process) -> None:
         ("trace", "no-log.0000000001"),
         ("trace", "a-log"),
         ("trace", "a-log.0000000001", "--html", "HOME/decisions/a-log/log/00000001.json"),
+        ("trace", "a-log.0000000001", "--html", "ELSEWHERE"),
+        ("trace", "a-log.0000000001", "--html", "ELSEWHERE/none/trace.html"),
+        ("trace", "a-log.0000000001", "--html", "ELSEWHERE/pipe"),
         ("impact",),
         ("impact", "--span", "1", "--file", "a.csv"),
     ],
 )
-def test_bad_input_is_told_in_one_line(process, arguments: tuple[str, ...]) -> None:
+def test_bad_input_is_told_in_one_line(process, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     before = len(read_access(Path(process.spec.home)))
-    done = _assay(process, *(a.replace("HOME", process.spec.home) for a in arguments))
+    os.mkfifo(tmp_path / "pipe")
+    folders = {"HOME": process.spec.home, "ELSEWHERE": str(tmp_path)}
+    for name, folder in folders.items():
+        arguments = tuple(a.replace(name, folder) for a in arguments)
+    done = _assay(process, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
     assert len(read_access(Path(process.spec.home))) == before
@@ -88,22 +101,50 @@ def test_an_impact_tells_a_member_without_naming_them(process) -> None:
     member = str(rows_of(process, "evaluation")[process.contract.entity.name].to_pylist()[0])
     done = _assay(process, "impact", "--member", member)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "log a-log, by release 1" in done.stdout
+    assert "log a-log, by release 1 of insurer in tfx" in done.stdout
     told = json.loads(_assay(process, "impact", "--member", "nobody", "--json").stdout)
     assert told["decisions"] == []
     accessed = [a for a in read_access(Path(process.spec.home)) if a.command == "impact"]
     assert {a.subjects for a in accessed} == {("member",)}
 
 
+def test_what_is_not_known_here_is_said_and_what_is_known_is_named(process) -> None:
+    for option, name, known in (("--span", "1900", "'2001', '2002'"), ("--file", "c.csv", "a.csv")):
+        done = _assay(process, "impact", option, name)
+        assert (done.returncode, done.stderr) == (0, "")
+        first, last = done.stdout.splitlines()
+        assert first.startswith(f"no dataset version that is in this home holds that {option[2:]}")
+        assert known in first
+        assert last == f"{option[2:]}: 0 datasets, 0 runs, 0 releases, 0 decisions"
+    done = _assay(process, "impact", "--member", "nobody")
+    assert done.stdout.splitlines()[0].endswith("holds that member")
+    assert "was trained on it" in _assay(process, "impact", "--file", "/elsewhere/a.csv").stdout
+
+
+def test_what_is_missing_leaves_the_question_open(process, tmp_path: Path) -> None:
+    home = shutil.copytree(process.spec.home, tmp_path / "home")
+    shutil.rmtree(home / "datasets")
+    for arguments in (["--span", "1900"], ["--member", "nobody"], ["--file", "c.csv"]):
+        command = [ASSAY, "impact", *arguments, "--home", home]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (1, "")
+        assert done.stdout.startswith(f"dataset {process.dataset.version}: what it held is missing")
+        assert done.stdout.splitlines()[-1].endswith("1 sources are missing, so there may be more")
+
+
 @pytest.mark.parametrize(
     "call",
-    ["trace(home, 'a-log.0000000001')", "impact(home, Target(span='2001'))"],
+    [
+        "trace(home, 'a-log.0000000001')",
+        "impact(home, Target(span='2001'))",
+        "impact(home, Target(member='1'))",
+    ],
 )
-def test_no_framework_is_loaded(process, call: str) -> None:
+def test_nothing_heavy_is_loaded(process, call: str) -> None:
     code = (
         "import sys; from pathlib import Path; from components.audit.trace import trace; "
         "from components.audit.impact import Target, impact; home = Path(sys.argv[1]); "
-        f"{call}; print(sorted(set(sys.modules) & set({FRAMEWORKS!r})))"
+        f"{call}; print(sorted(set(sys.modules) & set({HEAVY!r})))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, process.spec.home], capture_output=True, text=True, check=True
