@@ -113,8 +113,7 @@ def check_retention(home: Path, policy: RetentionPolicy, as_of: date) -> Retenti
     if records.entries < inventory.entries:
         told = f"the access log tells of entry {inventory.entries}, it ends with {records.entries}"
         broken[FOLDER] = f"its end was cut off: {told}"
-    standings += _named(State.DELETED, inventory.lost) + _named(State.UNKNOWN, inventory.unknown)
-    standings += _named(State.BROKEN, broken)
+    standings += _named(State.UNKNOWN, inventory.unknown) + _named(State.BROKEN, broken)
     return RetentionCheck(policy, as_of, tuple(standings))
 
 

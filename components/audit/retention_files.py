@@ -26,7 +26,7 @@ Places = Mapping[str, Sequence[Path]]
 
 @dataclass(frozen=True, slots=True)
 class RunFiles:
-    """What a run left: its outputs by class, those that no purge takes or nobody knows under None.
+    """What a run left: its outputs by class, those that the policy does not know under None.
 
     ``others`` are files that no output names or holds. ``unknown`` are outputs that the policy does
     not know, by name.
@@ -47,7 +47,7 @@ def files_of(home: Path, run: RunFacts, policy: RetentionPolicy) -> RunFiles:
     """Look for everything that a run recorded as left behind.
 
     A file that outputs of two classes share is of the class that stands first in the policy; it is
-    of none where one of the outputs is never purged.
+    of none where the policy does not know one of the outputs.
     """
     directory = home / "runs" / run.run
     places = _walk(directory)
@@ -66,7 +66,7 @@ def files_of(home: Path, run: RunFacts, policy: RetentionPolicy) -> RunFiles:
         if not (path.is_dir() and not path.is_symlink()) and not named & {path, *path.parents}
     )
     outputs = {o[0] for stage in run.stages for o in stage.outputs}
-    unknown = sorted(o for o in outputs if not policy.knows(o))
+    unknown = sorted(o for o in outputs if policy.class_of(o) is None)
     unique = {kind: tuple(dict.fromkeys(held)) for kind, held in parts.items()}
     return RunFiles(unique, tuple(others), tuple(unknown))
 

@@ -38,14 +38,12 @@ class Inventory:
         items: all data that signed evidence tells of.
         unknown: what lies in the home and is in no class, or is told of by no signed record; why,
             by its path.
-        lost: what is never purged and is gone all the same; why, by its path.
         broken: what is wrong with signed evidence: what it is, by its path.
         entries: number of entries that the log of holds and tombstones should at least have.
     """
 
     items: tuple[Item, ...]
     unknown: Mapping[str, str]
-    lost: Mapping[str, str]
     broken: Mapping[str, str]
     entries: int
 
@@ -66,13 +64,7 @@ def take_inventory(home: Path, policy: RetentionPolicy) -> Inventory:
         *(i for n, run in runs.items() for i in _of_run(run, files[n], in_use[n], n in away)),
     ]
     unknown = dict(_unknown(home, policy, files, items, broken))
-    lost = {
-        part.place: "it is never purged"
-        for name in files.keys() - away
-        for part in files[name].parts.get(None, ())
-        if not part.copies
-    }
-    return Inventory(tuple(items), unknown, lost, broken, _entries_told(accesses))
+    return Inventory(tuple(items), unknown, broken, _entries_told(accesses))
 
 
 def _accesses(home: Path, broken: dict[str, str]) -> list[Access]:
@@ -184,7 +176,7 @@ def _unknown(
 ) -> Iterator[tuple[str, str]]:
     """What is in no class, or is told of by no signed record: nobody knows its age."""
     for path in sorted(home.iterdir()):
-        if path.name not in policy.kept_folders and path.name not in _OF_DATA:
+        if path.name not in policy.not_data and path.name not in _OF_DATA:
             yield path.name, "no class of the policy has it"
     for name, held in files.items():
         if held.unknown:

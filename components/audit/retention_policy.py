@@ -49,23 +49,18 @@ class Rule:
 class RetentionPolicy:
     """The policy. ``digest`` is the SHA-256 of its file.
 
-    ``rules`` has the classes in the order of the file. ``kept_outputs`` are stage outputs and
-    ``kept_folders`` folders of a home that no purge takes.
+    ``rules`` has the classes in the order of the file. ``not_data`` are folders of a home that no
+    purge takes anything of.
     """
 
     name: str
     digest: str
     rules: Mapping[DataClass, Rule]
-    kept_outputs: frozenset[str]
-    kept_folders: frozenset[str]
+    not_data: frozenset[str]
 
     def class_of(self, output: str) -> DataClass | None:
-        """The class of a stage's output; None where no purge takes it, or nobody knows it."""
+        """The class of a stage's output; None where the policy does not know it."""
         return next((c for c, rule in self.rules.items() if output in rule.outputs), None)
-
-    def knows(self, output: str) -> bool:
-        """Whether the policy says what a stage's output is."""
-        return output in self.kept_outputs or self.class_of(output) is not None
 
 
 def load_retention(path: Path, regulations: Path = REGULATIONS) -> RetentionPolicy:
@@ -81,17 +76,15 @@ def load_retention(path: Path, regulations: Path = REGULATIONS) -> RetentionPoli
     validate(document, "retention-v1.schema.json", path)
     known = rules["regulations"].keys()
     _require_known(path, "at_least", document["at_least"], known)
-    classes, kept = document["classes"], document["never_purged"]
-    _require_once(path, {**classes, "never_purged": kept})
+    _require_once(path, document["classes"])
     return RetentionPolicy(
         name=document["name"],
         digest=hashlib.sha256(raw).hexdigest(),
         rules={
             DataClass(name): _rule(path, name, held, document["at_least"], known)
-            for name, held in classes.items()
+            for name, held in document["classes"].items()
         },
-        kept_outputs=frozenset(kept["outputs"]),
-        kept_folders=frozenset(kept["folders"]),
+        not_data=frozenset(document["not_data"]),
     )
 
 
@@ -123,13 +116,13 @@ def _require_known(path: Path, field: str, named: Collection[str], known: Collec
         )
 
 
-def _require_once(path: Path, sections: Mapping[str, Any]) -> None:
+def _require_once(path: Path, classes: Mapping[str, Any]) -> None:
     seen: set[str] = set()
-    for name, held in sections.items():
+    for name, held in classes.items():
         if twice := seen & set(held["outputs"]):
             raise InputError(
                 f"{min(twice)!r} stands in two classes",
-                where=f"{path}, field outputs of {name}",
+                where=f"{path}, field classes.{name}.outputs",
                 expected="each output in one class",
             )
         seen |= set(held["outputs"])

@@ -159,7 +159,7 @@ def test_a_file_deleted_without_a_tombstone_is_told(kept: RetainedHome) -> None:
         ("decisions/*/*.parquet", f"decisions/{LOG}"),
         ("runs/{first}/artifacts/plain/p*.json", "runs/{first}/models"),
         ("runs/{first}/artifacts/**/p*redictions.parquet", "runs/{first}/predictions"),
-        ("runs/{first}/artifacts/profile-everything.json", "runs/{first}/statistics/profile-"),
+        ("runs/{first}/artifacts/profile-everything.json", "runs/{first}/predictions"),
     ],
 )
 def test_every_kind_of_data_is_missed(kept: RetainedHome, pattern: str, name: str) -> None:
@@ -344,11 +344,11 @@ def test_a_dataset_lasts_as_long_as_the_last_run_that_read_it(pristine: Retained
 # ---- the policy
 
 
-def test_each_file_has_one_class_and_what_is_never_purged_has_none() -> None:
+def test_each_output_has_one_class_or_none() -> None:
     policy = rules()
     assert policy.class_of("model") is DataClass.MODELS
-    assert policy.class_of("report") is None and policy.knows("report")
-    assert policy.class_of("drafts") is None and not policy.knows("drafts")
+    assert policy.class_of("report") is DataClass.PREDICTIONS
+    assert policy.class_of("drafts") is None
 
 
 def test_an_output_that_no_class_names_is_unknown(kept: RetainedHome) -> None:
