@@ -23,6 +23,7 @@ from components.datasets.dataset import Dataset
 from components.decisions.batch_logs import was_named_with
 from components.decisions.decision_log import REVIEW, DecisionLog, parse_decision_id
 from components.decisions.log import SELECTED
+from components.decisions.log_form import moment
 from components.lineage.commitments import destroyed_at
 from components.lineage.row_key import read_row_key, row_key_path
 from components.release.history import Period, periods
@@ -152,6 +153,9 @@ def _of_the_log(header: dict[str, Any], release: Release) -> Iterator[str]:
     for name, held in pairs.items():
         if header.get(name) != held:
             yield f"the log names {name} {str(header.get(name))[:40]}, release {held[:40]}"
+    begun = moment(header["startedAt"])
+    if begun is None or begun < release.at:
+        yield f"the log was begun before release {release.number} was made"
 
 
 def _of_the_decision(

@@ -203,6 +203,7 @@ def test_without_the_data_nothing_is_proved_and_the_rest_is_told(process, tmp_pa
     [
         ({"model": "f" * 64}, "the log names model"),
         ({"run": "another"}, "the log names run"),
+        ({"startedAt": "2001-01-01T00:00:00+00:00"}, "the log was begun before release 1"),
         ({"policy": "f" * 64}, "the log names policy"),
         ({"contract": "f" * 64}, "the log names contract"),
         ({"releaseDigest": "f" * 64}, "the log names releaseDigest"),
