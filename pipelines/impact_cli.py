@@ -41,6 +41,9 @@ def impact(
             where="assay impact",
             expected="one of --member, --span and --file",
         )
+    for option, text in {"--member": member, "--span": span, "--file": file}.items():
+        if any("\ud800" <= character <= "\udfff" for character in text or ""):
+            raise InputError("holds bytes that are no text", where=option, expected="UTF-8")
     require_home(home)
     target = Target(member, span, file and Path(file).name)
     found = depends(home, target)

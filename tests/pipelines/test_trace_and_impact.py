@@ -74,6 +74,7 @@ def test_a_log_about_another_model_is_a_closed_verdict(process) -> None:
         ("trace", "a-log.0000000001", "--html", "ELSEWHERE/pipe"),
         ("impact",),
         ("impact", "--span", "1", "--file", "a.csv"),
+        ("impact", "--member", "\udcff"),
     ],
 )
 def test_bad_input_is_told_in_one_line(process, tmp_path: Path, arguments: tuple[str, ...]) -> None:
