@@ -14,6 +14,10 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -21,6 +25,8 @@ from components.audit.phi_scan import PhiScan, scan_phi
 from components.audit.phi_search import Patterns
 from components.audit.phi_values import Wanted
 from components.contract.stages import Stage
+from components.decisions.decision_log import decision_id, decision_logs
+from components.stacks import batch_scoring
 from components.stacks.process import ReleaseProcess
 from components.stacks.stages import StageResult
 from pipelines import lineage_stores
@@ -30,6 +36,7 @@ from tests import plain_stack
 from tests.components.lineage.test_evidence_canaries import COUNTS, Planted, _raises, _start
 from tests.recorded_store import RecordedStore, recorded_store, sign_receipts
 
+_RELEASE = "insurer/tfx"
 RUNS = ("released", "blocked", "killed", "broken")
 
 
@@ -155,6 +162,121 @@ def _refused(canaries: Canaries) -> None:
             canaries.command(*arguments, *form, name=f"check-{name}{len(form)}")
 
 
+class ByBurden:
+    """Scores of one column: the plain stack has no serving model of its own."""
+
+    def score(self, columns: pa.Table) -> np.ndarray:
+        """Scores in [0, 1]."""
+        return 1 / (1 + np.exp(1 - columns["burden"].to_numpy()))
+
+
+def _decisions(canaries: Canaries) -> None:
+    """A batch is decided, followed, monitored and counted."""
+    at = ("--home", canaries.home)
+    person, note = (canaries.planted.values[c][7] for c in ("person", "note"))
+    for form in ((), ("--json",)):
+        n = len(form)
+        canaries.command("score", _RELEASE, "--data", canaries.data, *at, *form, name=f"score{n}")
+        canaries.command("monitor", _RELEASE, *at, *form, name=f"monitor{n}")
+        with_data = ("--data", canaries.data)
+        canaries.command("monitor", _RELEASE, *with_data, *at, *form, name=f"monitor-data{n}")
+        for what in ("member", "span", "file"):
+            value = {"member": person, "span": "2001", "file": canaries.data.name}[what]
+            canaries.command("impact", f"--{what}", value, *at, *form, name=f"impact-{what}{n}")
+            canaries.command("impact", f"--{what}", note, *at, *form, name=f"impact-no-{what}{n}")
+    (log,) = decision_logs(canaries.home)
+    for row in range(0, 60, 20):
+        taken = decision_id(log.log_id, row)
+        page = canaries.out / f"trace-{row}.html"
+        canaries.command("trace", taken, "--html", page, *at, name=f"trace{row}")
+        canaries.command("trace", taken, "--json", *at, name=f"trace-json{row}")
+    wanted = {"not-a-decision": person, "no-log": f"{person}.0000000001"}
+    wanted["no-row"] = decision_id(log.log_id, 9_999_999)
+    for name, decision in wanted.items():
+        canaries.command("trace", decision, *at, name=f"trace-{name}")
+    run = canaries.runs["released"].spec.run_id
+    row = log.decision(20)["assay_row"].hex()
+    canaries.command("keys", "disclose", run, row, *at, name="disclose")
+    canaries.command("keys", "disclose", run, person, *at, name="disclose-nobody")
+
+
+def _kept_and_forgotten(canaries: Canaries) -> None:
+    """What is due, what a bundle alone still answers, and a person who is asked for too late."""
+    at, person = ("--home", canaries.home), canaries.planted.values["person"][7]
+    reason = ("--reason", "a test")
+    canaries.command("retention", "check", *at, name="retention-check")
+    canaries.command("retention", "hold", person, *reason, *at, name="hold-nobody")
+    canaries.command("retention", "purge", *at, name="retention-purge")
+    bundle = (canaries.out / "released.zip", "--key", canaries.home / "keys" / "evidence.pub")
+    for form in ((), ("--json",)):
+        restore = ("audit", "restore", *bundle, *at, *form)
+        canaries.command(*restore, name=f"restore{len(form)}")
+    canaries.command("keys", "destroy-row-key", "--yes", *at, name="destroy")
+    canaries.command("impact", "--member", person, *at, name="impact-forgotten")
+
+
+def _bad_batches(canaries: Canaries) -> dict[str, Path]:
+    """Batches that cannot be scored, a canary in the place where they go wrong."""
+    value = canaries.planted.values["note"][3]
+    lines = canaries.data.read_text().splitlines()
+    rows = pa_csv.read_csv(canaries.data)
+    burden = rows.schema.get_field_index("burden")
+    made = {
+        "column": [f"{lines[0]},{value}", *(f"{x},{value}" for x in lines[1:])],
+        "headless": lines[1:],
+        "word": [lines[0], _with_burden(lines, value), *lines[2:]],
+        "long": [*lines, f"{value},{value}"],
+        "quote": [*lines, f'"{value}'],
+    }
+    tables = {
+        "column-typed": rows.append_column(value, pa.array([value] * rows.num_rows)),
+        "words-typed": rows.set_column(burden, "burden", pa.array([value] * rows.num_rows)),
+        "lists-typed": rows.set_column(burden, "burden", pa.array([[value]] * rows.num_rows)),
+    }
+    paths = {name: canaries.data.with_name(f"batch-{name}.csv") for name in made}
+    for name, text in made.items():
+        paths[name].write_text("\n".join(text))
+    for name, table in tables.items():
+        paths[name] = canaries.data.with_name(f"batch-{name}.parquet")
+        pq.write_table(table, paths[name])
+    whole = paths["column-typed"].read_bytes()
+    for name, raw in {
+        "torn": whole[: len(whole) // 2],
+        "headed": b"PAR1" + value.encode() * 9 + b"PAR1",
+        "spoilt": whole.replace(value.encode(), value.encode()[::-1]),
+    }.items():
+        paths[name] = canaries.data.with_name(f"batch-{name}.parquet")
+        paths[name].write_bytes(raw)
+    return paths
+
+
+def _refused_batches(canaries: Canaries) -> None:
+    at, note = ("--home", canaries.home), canaries.planted.values["note"][3]
+    for name, path in _bad_batches(canaries).items():
+        for form in ((), ("--json",)):
+            n = len(form)
+            canaries.command("score", _RELEASE, "--data", path, *at, *form, name=f"bad-{name}{n}")
+        canaries.command("monitor", _RELEASE, "--data", path, *at, name=f"bad-monitor-{name}")
+        canaries.command("monitor", _RELEASE, "--labels", path, *at, name=f"bad-labels-{name}")
+        canaries.command("cms-metrics", path, "--year", "2024", name=f"bad-cms-{name}")
+    sound = {
+        "line_of_business": ["exchange"] * 30,
+        "urgency": ["standard"] * 30,
+        "requested_at": [1_704_100_000] * 30,
+        "decided_at": [1_704_200_000] * 30,
+        "outcome": ["approved"] * 30,
+    }
+    for column in ("", *sound):
+        cells = {**sound, column: [note, *sound[column][1:]]} if column else sound
+        if column.endswith("_at"):
+            cells[column] = list(map(str, cells[column]))
+        path = canaries.data.with_name(f"requests-{column}.parquet")
+        pq.write_table(pa.table(cells), path)
+        for form in ((), ("--json",)):
+            name = f"cms-{column}{len(form)}"
+            canaries.command("cms-metrics", path, "--year", "2024", *form, name=name)
+
+
 @pytest.fixture(scope="module")
 def canaries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canaries]:
     """All runs, then all commands."""
@@ -182,8 +304,12 @@ def test_nothing_outside_the_data_holds_a_canary(
         return store
 
     monkeypatch.setattr(lineage_stores, "native_store", native)
+    monkeypatch.setattr(batch_scoring, "load_scorer", lambda _deciding: ByBurden())
     _commands(canaries)
     _refused(canaries)
+    _decisions(canaries)
+    _refused_batches(canaries)
+    _kept_and_forgotten(canaries)
     canaries.say("log", caplog.text)
     canaries.say("terminal", "".join(capfd.readouterr()))
     scan = canaries.scan()
@@ -200,6 +326,12 @@ def test_nothing_outside_the_data_holds_a_canary(
     assert {"verify", "ask", "report", "export-prov", "reperform-released1"} <= ends[0]
     assert {"check-no-number0", "check-no-column1"} <= ends[1]
     assert {"check-too-long0", "check-open-quote1", "b-killed", "recompute-broken0"} <= ends[2]
+    assert {"score0", "impact-member1", "impact-no-member0", "trace20", "disclose"} <= ends[0]
+    assert {"cms-0", "cms-line_of_business1", "retention-purge", "restore1"} <= ends[0]
+    assert {"bad-word0", "bad-words-typed1", "bad-lists-typed0", "retention-check"} <= ends[1]
+    assert {"bad-column0", "bad-column-typed1", "bad-torn0", "bad-quote1"} <= ends[2]
+    assert {"trace-no-row", "trace-not-a-decision", "trace-no-log", "cms-outcome0"} <= ends[2]
+    assert {"bad-monitor-column", "bad-labels-word", "impact-forgotten", "hold-nobody"} <= ends[2]
     assert ends[3] == set()
 
 

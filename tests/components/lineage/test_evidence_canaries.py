@@ -25,6 +25,7 @@ from components.stacks.process import ReleaseProcess
 from components.stacks.stages import StageResult
 from pipelines.worker import tell_without_values
 from tests import clinic, plain_stack, seeded
+from tests.monitored import LIMITS
 
 CHANCE = random.Random(500)
 WINDOW = 8  # bytes; every form of a canary is at least so long
@@ -168,11 +169,13 @@ def _start(home: Path, data: Path) -> ReleaseProcess:
     contract = seeded.contract_document()
     note = clinic._column("note", "string", "excluded")
     clinic.table_of(contract)["properties"].append(note)
+    policy = seeded.policy_document()
+    policy["monitoring"] = dict(LIMITS)
     return plain_stack.start(
         home,
         "plain",
         contract=clinic.write(documents / "insurer.yaml", contract),
-        policy=clinic.write(documents / "insurer_policy.yaml", seeded.policy_document()),
+        policy=clinic.write(documents / "insurer_policy.yaml", policy),
         data=data,
     )
 
