@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from components.audit.access_log import read_access
 from components.contract.errors import InputError
+from components.stacks import batch_scoring
 from components.stacks.process import ReleaseProcess
 from pipelines.cli import app
 from tests import monitored
@@ -186,3 +187,27 @@ def test_labels_of_other_decisions_are_bad_input(process: ReleaseProcess, tmp_pa
     labels = case.label_file(tmp_path / "l.csv", "another-log")
     with pytest.raises(InputError, match="rows with a decision that is in none of the logs"):
         run(case.home, "labelled", "--labels", labels)
+
+
+class ByBurden:
+    """The true risk, for a home whose stack has no serving model of its own."""
+
+    def score(self, columns: pa.Table) -> np.ndarray:
+        burden, visits = (columns[c].to_numpy() for c in ("burden", "visits"))
+        return 1 / (1 + np.exp(1.2 - 1.6 * burden - 0.6 * visits))
+
+
+def test_what_was_scored_is_what_is_monitored(
+    process: ReleaseProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_scoring, "load_scorer", lambda deciding: ByBurden())
+    case = cases(process)
+    batch = case.batch(tmp_path / "scored.csv")
+    asked = ["score", RELEASE, "--data", str(batch), "--home", str(case.home), "--json"]
+    log = json.loads(CliRunner().invoke(app, asked).stdout)["log"]
+    labels = case.label_file(tmp_path / "l.csv", log)
+    told = json.loads(run(case.home, log, "--data", batch, "--labels", labels, "--json")[1])
+    found = {f["rule"]: f for f in told["verdict"]["findings"]}
+    assert closed(told) == {}
+    assert found["monitoring:input_drift:burden"]["measurement"]["n"] == case.rows.num_rows
+    assert float(found["monitoring:auc"]["measurement"]["value"]) > 0.75
