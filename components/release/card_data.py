@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from components.contract.contract import Column as DataColumn
 from components.contract.contract import Contract
 from components.contract.features import model_inputs
 from components.contract.policy import Metric
 from components.contract.stages import Stage
-from components.release.card_masking import shown_count, shown_number
+from components.release.card_masking import HIDDEN, is_small, shown_count, shown_number
 from components.release.card_parts import Column, Field, Fields, Kind, Origin, Section, Table
 from components.release.card_source import CardSource
 from components.release.card_statements import known
@@ -91,17 +92,29 @@ def _rows(source: CardSource) -> Table:
     splits = source.manifest["splits"] if source.manifest else {}
     rows = []
     for split in _SPLITS if source.manifest else ():
-        whole = splits[split]
-        cells = [shown_count(whole["spans"].get(s, {"rows": 0})["rows"]) for s in named]
-        rows.append((split, shown_count(whole["rows"]), *cells))
+        cells = _counts(splits[split], list(named))
+        changes = [
+            abs(now - before)
+            for other in source.earlier
+            for now, before in zip(cells, _counts(other["splits"][split], list(named)), strict=True)
+        ]
+        few = any(is_small(n) for n in (*cells, *changes))
+        rows.append((split, *(HIDDEN if few else shown_count(n) for n in cells)))
     spans = (Column(f"Span {s} ({side})", Kind.NUMBER) for s, side in named.items())
     return Table(
         "Rows",
         (Column("Split"), Column("Rows", Kind.NUMBER), *spans),
         tuple(rows),
-        note="" if named else "The policy names no spans.",
+        note=f"A split's rows are {HIDDEN} where one of the numbers is 1 to 10, or differs by as "
+        "few from that of an earlier release." + ("" if named else " The policy names no spans."),
         empty=_NO_MANIFEST,
     )
+
+
+def _counts(split: Mapping[str, Any], spans: Sequence[str]) -> list[int]:
+    """Rows of a split, and of each of these spans of it."""
+    held = split["spans"]
+    return [int(split["rows"]), *(int(held.get(s, {"rows": 0})["rows"]) for s in spans)]
 
 
 def _drift(source: CardSource) -> Table:

@@ -8,7 +8,6 @@ from components.checks.measurement import Measurement
 from components.contract.policy import RATES, Metric
 from components.release.card_masking import (
     HIDDEN,
-    SMALL,
     Masking,
     shown_value,
 )
@@ -80,8 +79,10 @@ def _labels(group: str, attributes: list[str]) -> str:
 def _cell(measured: Measurement | None, masking: Masking) -> str:
     if measured is None:
         return "not measured"
+    if measured.hidden:
+        return HIDDEN
     count = masking.count(measured)
-    n = f"n {HIDDEN}" if count == HIDDEN else f"n{SMALL}" if count == SMALL else f"n={count}"
+    n = f"n {HIDDEN}" if count == HIDDEN else f"n={count}"
     parts = (shown_value(measured), masking.interval(measured), n)
     return " ".join(p for p in parts if p)
 

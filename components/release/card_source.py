@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,8 @@ class CardSource:
     ``measurements`` and ``native`` have no number that tells of 1 to 10 people; ``hidden`` has the
     name and slice of each that would. ``manifest`` is the dataset's, None where it is not in the
     run's home any more. ``history`` has the releases that stood or had stood when the run was
-    decided. ``profile`` names what is added to the card, empty for nothing.
+    decided, and ``earlier`` the manifests of their datasets, where these are still in the home.
+    ``profile`` names what is added to the card, empty for nothing.
     """
 
     run: RunEvidence
@@ -52,6 +52,7 @@ class CardSource:
     described: Described
     manifest: dict[str, Any] | None
     history: tuple[Release, ...]
+    earlier: tuple[dict[str, Any], ...]
     profile: str
 
     @property
@@ -117,31 +118,28 @@ def read_source(directory: Path, profile: str | None = None) -> CardSource:
     measured, native = _figures(gate, "measurements"), _figures(gate, "nativeMeasurements")
     hidden = hidden_figures(measured)
     history = _history(home, run)
+    before = [read_evidence(d) for r in history if (d := home / "runs" / r.run).is_dir()]
     return CardSource(
         run=run,
         candidate=run.policy.candidates[run.first.body["candidate"]],
         measurements=tuple(masked(m, hidden) for m in measured),
         native=tuple(masked(m, hidden) for m in native),
         hidden=hidden,
-        masking=Masking.of(run.contract, measured, _earlier(home, history)),
+        masking=Masking.of(
+            run.contract,
+            measured,
+            (_figures(e.own.get(Stage.RELEASE_GATE), "measurements") for e in before),
+        ),
         described=_described(run.directory / "contract.yaml"),
         manifest=_manifest(home, run),
         history=history,
+        earlier=tuple(m for e in before if (m := _manifest(home, e)) is not None),
         profile=profile if profile is not None else run.policy.model_card.get(PROFILE, ""),
     )
 
 
 def _figures(gate: EvidenceRecord | None, key: str) -> list[Measurement]:
     return [Measurement.from_json(m) for m in gate.body[key]] if gate else []
-
-
-def _earlier(home: Path, history: Sequence[Release]) -> Iterator[list[Measurement]]:
-    """The figures of each earlier release whose run is still in the home."""
-    for release in history:
-        directory = home / "runs" / release.run
-        if directory.is_dir():
-            gate = read_evidence(directory).own.get(Stage.RELEASE_GATE)
-            yield _figures(gate, "measurements")
 
 
 def _manifest(home: Path, run: RunEvidence) -> dict[str, Any] | None:
