@@ -62,6 +62,7 @@ def test_the_probe_sees_a_framework_that_is_loaded(tmp_path: Path) -> None:
 
 def test_the_process_and_the_referee_load_no_framework(tmp_path: Path) -> None:
     statement = "import components.stacks.process, pipelines.launch, components.compare.report"
+    statement += ", components.stacks.exports, components.stacks.keras_bridge"
     loaded = _loaded_by(statement, tmp_path)
     assert "components" in loaded
     assert not loaded & set(FRAMEWORKS)
