@@ -6,8 +6,15 @@ import re
 from datetime import datetime
 from pathlib import Path
 
-from components.audit.retention_log import append, read_records
-from components.contract.errors import InputError
+from components.audit.access_log import read_access
+from components.audit.retention_log import (
+    FOLDER,
+    RetentionRecords,
+    append,
+    entries_told,
+    read_records,
+)
+from components.contract.errors import EvidenceError, InputError
 from components.lineage.durable import locked_directory
 from components.release.records import read_releases
 
@@ -26,11 +33,12 @@ def place_hold(home: Path, subject: str, reason: str, now: datetime) -> int:
 
     Raises:
         InputError: the home has no such thing.
-        EvidenceError: the log of holds and tombstones is broken, or the history of the release is.
+        EvidenceError: the log of holds and tombstones is broken or lost its end, or the history of
+            the release or the access log is broken.
     """
     _require_subject(home, subject)
     with locked_directory(home):  # not while a purge is at work
-        read_records(home)
+        _require_whole(home)
         return append(home, "hold", now, {"subject": subject, "reason": reason})
 
 
@@ -39,15 +47,24 @@ def lift_hold(home: Path, number: int, reason: str, now: datetime) -> tuple[str,
 
     Raises:
         InputError: there is no such hold, or it was lifted before.
-        EvidenceError: the log of holds and tombstones is broken.
+        EvidenceError: the log of holds and tombstones, or the access log, is broken or lost its
+            end.
     """
     with locked_directory(home):
-        standing = {h.number: h for h in read_records(home).holds if not h.lifted}
+        standing = {h.number: h for h in _require_whole(home).holds if not h.lifted}
         if number not in standing:
             known = ", ".join(map(str, standing)) or "none is in force"
             raise InputError(f"no hold {number} is in force", where="NUMBER", expected=known)
         entry = append(home, "lift", now, {"hold": number, "reason": reason})
     return standing[number].subject, entry
+
+
+def _require_whole(home: Path) -> RetentionRecords:
+    """The log, whose end was not cut off: another entry would take the place of a lost one."""
+    records = read_records(home)
+    if records.entries < (told := entries_told(read_access(home))):
+        raise EvidenceError(f"{FOLDER}: it ends with entry {records.entries}, once it had {told}")
+    return records
 
 
 def _require_subject(home: Path, subject: str) -> None:

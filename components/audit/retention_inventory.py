@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from components.audit.mutation_check import read_signed, stack_of
 from components.audit.mutations import Evidence
 from components.audit.retention_files import RunFiles, files_of
 from components.audit.retention_items import Item, Part, Use, ended
-from components.audit.retention_log import FOLDER
+from components.audit.retention_log import entries_told
 from components.audit.retention_policy import DataClass, RetentionPolicy
 from components.audit.retention_uses import LogFacts, joined, read_log, uses
 from components.contract.errors import EvidenceError
@@ -27,7 +26,6 @@ from components.lineage.regular_file import read_regular
 from components.release.records import histories
 
 _OF_DATA = ("runs", "datasets", "decisions", "serving")
-_ENTRY = re.compile(r"entry ([0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ def take_inventory(home: Path, policy: RetentionPolicy) -> Inventory:
         *(i for n, run in runs.items() for i in _of_run(run, files[n], in_use[n], n in away)),
     ]
     unknown = dict(_unknown(home, policy, files, items, broken))
-    return Inventory(tuple(items), unknown, broken, _entries_told(accesses))
+    return Inventory(tuple(items), unknown, broken, entries_told(accesses))
 
 
 def _accesses(home: Path, broken: dict[str, str]) -> list[Access]:
@@ -73,12 +71,6 @@ def _accesses(home: Path, broken: dict[str, str]) -> list[Access]:
     except EvidenceError as error:
         broken["access"] = str(error)
         return []
-
-
-def _entries_told(accesses: Iterable[Access]) -> int:
-    """How far the log of holds and tombstones went, as the access log tells it."""
-    told = (_ENTRY.match(a.result) for a in accesses if a.command.startswith(f"{FOLDER} "))
-    return max((int(found[1]) for found in told if found), default=0)
 
 
 def _logs(home: Path, broken: dict[str, str]) -> Iterator[LogFacts]:

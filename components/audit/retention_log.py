@@ -8,12 +8,14 @@ what is gone without one was not purged but deleted.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from components.audit.access_log import Access
 from components.audit.retention_policy import DataClass
 from components.contract.errors import EvidenceError
 from components.lineage.actor import account, actor
@@ -23,6 +25,7 @@ from components.lineage.signed_log import LogEntry, SignedLog
 
 PREDICATE_TYPE = "urn:assay:retention:v1"
 FOLDER = "retention"
+_ENTRY = re.compile(r"entry ([0-9]+)")
 _WHO = {"kind", "at", "actor", "account"}
 _FIELDS = {
     "hold": _WHO | {"subject", "reason"},
@@ -125,6 +128,12 @@ def read_records(home: Path) -> RetentionRecords:
                 f"{FOLDER}: entry {found.number} is no hold, lift or tombstone"
             ) from error
     return RetentionRecords(tuple(holds.values()), tuple(tombstones), len(entries))
+
+
+def entries_told(accesses: Iterable[Access]) -> int:
+    """How many entries the log has at least, as the access log tells."""
+    told = (_ENTRY.match(a.result) for a in accesses if a.command.startswith(f"{FOLDER} "))
+    return max((int(found[1]) for found in told if found), default=0)
 
 
 def purged_names(home: Path) -> dict[str, str]:

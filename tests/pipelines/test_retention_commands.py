@@ -219,6 +219,10 @@ def test_a_hold_is_not_lost_with_the_end_of_its_log(kept: RetainedHome) -> None:
     assert done.code == 1
     assert any("its end was cut off" in line for line in done.lines)
     assert assay("retention", "purge", "--yes", "--home", kept.home).code == 1
+    for command in (["hold", kept.first], ["lift", 1]):
+        done = assay("retention", *command, "--reason", "r", "--home", kept.home)
+        assert (done.code, "it ends with entry 0, once it had 1" in done.line) == (1, True)
+    assert not list((kept.home / "retention").glob("*.json"))
 
 
 # ---- assay retention purge
