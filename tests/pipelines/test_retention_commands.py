@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from components.audit.access_log import read_access
-from components.audit.retention_log import read_records
+from components.audit.retention_log import append, read_records
 from components.contract.errors import AssayError, InputError
 from components.contract.json_schema import ROOT
 from components.decisions.decision_log import DecisionLog
@@ -288,6 +288,22 @@ def test_a_trace_of_a_purged_decision_says_so(purged: RetainedHome) -> None:
     done = assay("trace", f"{LOG}.0000000001", "--home", purged.home)
     assert done.code == 2
     assert f"decisions/{LOG} was purged under tombstone " in done.line
+
+
+def test_a_trace_says_that_the_training_rows_were_purged(kept: RetainedHome) -> None:
+    files = sorted((kept.home / kept.shared).rglob("*.parquet"))
+    parts = {p.relative_to(kept.home).as_posix(): "0" * 64 for p in files}
+    fields = {
+        "class": "datasets", "name": kept.shared, "parts": parts, "others": 0, "policy": "p",
+        "serves": [], "years": 6, "since": NOW.isoformat(), "due": str(NOW.date()),
+    }  # fmt: skip
+    append(kept.home, "tombstone", LATER, fields)
+    for file in files:
+        file.unlink()
+    done = assay("trace", f"{LOG}.0000000001", "--json", "--home", kept.home)
+    told = json.loads("\n".join(done.lines))
+    assert (done.code, told["differences"]) == (0, [])
+    assert "was purged under tombstone 1 of" in told["training"]["missing"]
 
 
 def test_a_segment_deleted_without_a_tombstone_is_broken_evidence(purged: RetainedHome) -> None:

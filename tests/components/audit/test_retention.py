@@ -23,6 +23,7 @@ from components.audit.retention_purge import purge
 from components.audit.retention_uses import LogFacts, joined, uses
 from components.contract.errors import EvidenceError, InputError
 from components.contract.stages import Stage
+from tests.plain_stack import PlainStack, start
 from tests.retained_home import LATER, LOG, NOW, RetainedHome, check, make_home, rules, states
 
 
@@ -234,6 +235,16 @@ def test_broken_evidence_is_told(kept: RetainedHome) -> None:
     found = check(kept.home, NOW)
     assert not found.clear
     assert kept.first in " ".join(s.name + s.why for s in found.of(State.BROKEN))
+
+
+def test_a_run_that_nobody_closed_is_not_broken(kept: RetainedHome, pristine: RetainedHome) -> None:
+    files = pristine.home.parent
+    contract, policy = files / "documents/insurer.yaml", files / "documents/policy.yaml"
+    run = start(kept.home, "plain", policy=policy, contract=contract, data=files / "good.csv")
+    run.run_stage(Stage.INGEST, lambda: PlainStack(run).hook(Stage.INGEST))
+    found = check(kept.home, NOW)
+    assert found.clear
+    assert State.KEPT in states(kept.home, NOW)[f"runs/{run.spec.run_id}/predictions"]
 
 
 def test_a_broken_decision_log_is_told(kept: RetainedHome) -> None:
