@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,11 +16,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from components.checks.measurement import Measurement
+from components.checks.small_figures import is_few, masked
 from components.contract.errors import EvidenceError, InputError, ProcessError
 from components.contract.policy_loader import load_policy
 from components.contract.stages import Stage
 from components.lineage.digests import canonical_json
 from components.release.history import as_of, periods
+from components.release.judging import as_told
 from components.release.recomputation import Outcome, recompute
 from components.release.records import Release, read_releases, write_release
 from components.stacks.process import ReleaseProcess
@@ -453,3 +457,32 @@ def test_a_date_that_is_none_or_yet_to_come_is_refused(when: str) -> None:
 
 def test_today_is_not_yet_to_come() -> None:
     assert len(as_of(HISTORY, f"{datetime.now(UTC):%Y-%m-%d}")) == 1
+
+
+def test_no_record_tells_of_a_few_people(tmp_path: Path) -> None:
+    process = Insurer(tmp_path).run(seeded.degenerate)
+    told = hidden = 0
+    for record in process.chain.records()[:-1]:
+        body = record.body
+        sides = [body[s] for s in ("native", "referee") if body[s]]
+        found = [f for side in sides for f in side["findings"]]
+        documents = [*body["measurements"], *body["nativeMeasurements"]]
+        documents += [f["measurement"] for f in found if f["measurement"]]
+        figures = [Measurement.from_json(m) for m in documents]
+        assert not [m for m in figures if is_few(m)]
+        reasons = [body["verdict"]["reason"], *(f["reason"] for f in found)]
+        assert not [r for r in reasons if re.search(r"\(([1-9]|10)\)|\b([1-9]|10) cases", r)]
+        told += sum(not m.hidden for m in figures)
+        hidden += sum(m.hidden for m in figures)
+    assert told > 50
+    assert hidden > 50
+
+
+def test_a_record_that_hides_more_than_it_must_is_not_the_same() -> None:
+    figures = [Measurement("tpr", 0.5, n, slice=f"sex={n}", of="sex") for n in (100, 200)]
+    few = [replace(figures[0], n=12), figures[1]]
+    hides = [masked(m, {(m.name, m.slice)}).to_json() for m in figures]
+    assert as_told(few, hides) == hides
+    assert as_told(figures, hides) == [m.to_json() for m in figures] != hides
+    old = [m.to_json() for m in few]  # of a format that hid nothing
+    assert as_told(few, old) == old

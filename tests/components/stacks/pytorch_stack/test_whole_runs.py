@@ -134,7 +134,7 @@ def test_figures_of_fewer_than_eleven_stay_out_of_mlflow(released: ReleaseProces
     assert len(small) > 5
     assert not small & logged
     report = json.loads((released.artifacts / "native" / "release-gate.json").read_bytes())
-    assert min(m["n"] for m in report["measurements"]) >= 11
+    assert all(m["n"] is None or m["n"] >= 11 for m in report["measurements"])
 
 
 def test_mlflow_itself_can_serve_the_model(released: ReleaseProcess) -> None:
