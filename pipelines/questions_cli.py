@@ -49,7 +49,7 @@ def questions(
     catalogue = load_catalogue()
     console = Console(stderr=True, quiet=as_json, highlight=False)
     with console.status("reading stores and checking evidence"):
-        found = [reading for name in stacks for reading in _readings(name, home, catalogue)]
+        found = [reading for name in stacks for reading in stack_readings(name, home, catalogue)]
     # Who asked is on record before anybody sees an answer.
     broken = _record(home, stacks, found)
     written = _write(catalogue, found, output, wanted) if output is not None else []
@@ -108,7 +108,13 @@ def _stacks(stack: str, home: Path) -> list[str]:
     return found
 
 
-def _readings(stack: str, home: Path, catalogue: Catalogue) -> list[Reading]:
+def stack_readings(stack: str, home: Path, catalogue: Catalogue) -> list[Reading]:
+    """What a stack's own store answers, and what its evidence does, in this order.
+
+    Raises:
+        InputError: the store is locked, or of a version that is not known.
+        EvidenceError: the store or the evidence is broken.
+    """
     from components.audit.readings import no_reading, take_reading
     from components.contract.errors import InputError
     from components.stacks.store_uris import MLFLOW_VARIABLE, MLMD_VARIABLE
