@@ -15,6 +15,7 @@ from typing import Any
 from components.audit.reperformed_data import digest_of
 from components.checks.gates import data_gate
 from components.checks.measurement import Finding
+from components.checks.small_figures import masked
 from components.contract.stages import Stage
 from components.datasets.canonical import Dataset
 from components.datasets.profiles import (
@@ -148,7 +149,10 @@ def _rule(
     rule: str, then: Mapping[str, Any] | None, now: Finding | None, run: RunEvidence
 ) -> Iterator[Recomputed]:
     recorded = then["measurement"] if then else None
-    computed = now.measurement.to_json() if now and now.measurement else None
+    measured = now.measurement if now else None
+    if measured and recorded and recorded["n"] is None:
+        measured = masked(measured, ())  # hidden here as well if it must be
+    computed = measured.to_json() if measured else None
     if figure := recorded or computed:
         yield compare_figures(rule, figure["slice"], recorded, computed, run.policy, DATA_GATE)
     status = str(now.status) if now else ""

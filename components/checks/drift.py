@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.checks.measurement import Finding, Measurement, Status, within
+from components.checks.suppression import told_count
 from components.contract.clauses import drift_clauses, drifting_columns
 from components.contract.contract import Contract
 from components.contract.policy import DataGatePolicy, DriftStatistic
@@ -122,7 +123,9 @@ def _column_drift(
 
     fewest = min(baseline.rows, current.rows)
     if fewest < policy.min_rows:
-        return unknown(f"{fewest} rows on one side, at least {policy.min_rows} required")
+        return unknown(
+            f"{told_count(fewest)} rows on one side, at least {policy.min_rows} required"
+        )
     before, after = baseline.columns.get(name), current.columns.get(name)
     if before is None or after is None:
         return unknown("one side lacks the column")

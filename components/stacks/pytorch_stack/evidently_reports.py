@@ -12,6 +12,7 @@ from evidently import DataDefinition, Dataset, Report
 from evidently.metrics import MeanValue, MissingValueCount, RowCount, StdValue
 
 from components.checks.measurement import Finding, Measurement, Status
+from components.checks.suppression import told_count
 from components.contract.contract import Contract
 from components.profile.compute import is_numeric
 from components.stacks.pytorch_stack.frameworks import tool
@@ -116,7 +117,7 @@ def _finding(result: DriftResult, fewest_rows: int, min_rows: int) -> Finding:
     rule, column = result.rule.rule, result.rule.column
     measured = measurement(result, fewest_rows)
     if fewest_rows < min_rows:
-        reason = f"{fewest_rows} rows on one side, at least {min_rows} required"
+        reason = f"{told_count(fewest_rows)} rows on one side, at least {min_rows} required"
         return Finding(rule, Status.INCONCLUSIVE, f"drift of {column} unknown: {reason}", measured)
     if not math.isfinite(result.value) or result.test not in (SUCCESS, FAIL):
         reason = "Evidently gave no figure"

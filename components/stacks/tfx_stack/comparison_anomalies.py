@@ -8,6 +8,7 @@ from typing import Any
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
 from components.checks.measurement import Finding, Measurement, Status, within
+from components.checks.suppression import told_count
 from components.contract.clauses import drifting_columns
 from components.contract.contract import Contract
 from components.contract.policy import MISSING, DataGatePolicy, DriftStatistic
@@ -84,7 +85,7 @@ def drift_findings(
     for name, statistic in compared.items():
         rule = f"drift:{name}"
         if fewest < policy.min_rows:
-            reason = f"{fewest} rows on one side, at least {policy.min_rows} required"
+            reason = f"{told_count(fewest)} rows on one side, at least {policy.min_rows} required"
         elif name in uncounted:
             reason = f"more than {policy.max_categories} categories"
         elif (drift_feature(name), statistic) not in values:

@@ -17,6 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.audit.reperformance import PARTS, Reperformance, reperform
+from components.audit.reperformed_profile import _rule
+from components.checks.measurement import Measurement, conclude, within
+from components.checks.small_figures import masked_verdict
 from components.contract.errors import InputError
 from components.contract.stages import Stage
 from components.lineage.row_key import row_key_path
@@ -312,6 +315,16 @@ def test_drift_that_was_untrue_is_named(runs: Runs) -> None:
         ("data gate", "drift:burden", "burden"),
         ("data gate", "finding", "drift:visits"),
     }
+
+
+def test_a_breach_of_a_few_rows_comes_out_again_as_hidden(runs: Runs) -> None:
+    breach = Measurement("values outside the domain", 3.0, 900, slice="region", unit="rows")
+    few = within("domain:region", breach, at_most=0.0)
+    many = within("domain:region", replace(breach, value=30.0), at_most=0.0)
+    told = masked_verdict(conclude([few]), (), ()).findings[0].to_json()
+    assert {f.outcome for f in _rule("domain:region", told, few, runs.first)} == {Outcome.EQUAL}
+    figure, finding = _rule("domain:region", told, many, runs.first)
+    assert (figure.outcome, finding.outcome) == (Outcome.DIFFERENT, Outcome.EQUAL)
 
 
 def test_a_rule_that_one_side_lacks_is_named(runs: Runs) -> None:

@@ -180,7 +180,7 @@ def test_few_rows_are_unknown(drifted: ReleaseProcess) -> None:
         None, {"cost": DriftStatistic.JENSEN_SHANNON}, rows, drifted.policy.data_gate
     )
     assert [f.status for f in found] == [Status.INCONCLUSIVE]
-    assert "9 rows on one side" in found[0].reason
+    assert "under 11 rows on one side" in found[0].reason
 
 
 def test_more_categories_than_are_counted_are_unknown(
