@@ -34,8 +34,9 @@ class Built:
 
     ``file`` is a file or directory of the folder. ``load_seconds`` go from its bytes to a model
     that can be called; ``latency_seconds`` is the median of a call with one row,
-    ``rows_per_second`` that of calls with ``BATCH`` rows. Making the batch is not counted, nor is
-    the first call. ``note`` says what the format takes, and what it cannot hold.
+    ``rows_per_second`` that of calls with ``BATCH`` rows, both on one thread. Making the batch is
+    not counted, nor is the first call. ``note`` says what the format takes, and what it cannot
+    hold.
     """
 
     format: str

@@ -52,8 +52,8 @@ class Export:
     difference between a score of it and the score that the release was judged by, None where one
     is no number; ``within`` holds it against the policy's limit, inclusive. ``load_seconds`` go
     from bytes to a model that can be called; ``latency_seconds`` is the median of a call with one
-    row, ``rows_per_second`` that of calls with 1024 rows. ``note`` says what the format takes, and
-    what it cannot hold.
+    row, ``rows_per_second`` that of calls with 1024 rows, both on one thread. ``note`` says what
+    the format takes, and what it cannot hold.
     """
 
     stack: str

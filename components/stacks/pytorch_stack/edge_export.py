@@ -53,6 +53,9 @@ def main(run_directory: Path, folder: Path) -> None:
             this stack, or ``weights.npz`` of one of the TFX stack; takes everything.
     """
     start()
+    import torch
+
+    torch.set_num_threads(1)
     process = ReleaseProcess.open(run_directory)
     if process.spec.stack == "pytorch":
         built = [_onnx(process, folder, SERVED_NOTE), _torch_export(process, folder)]
@@ -82,6 +85,7 @@ def load_onnx(content: bytes) -> Call:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     return lambda columns: session.run([OUTPUT], columns)[0]
 

@@ -49,6 +49,8 @@ def main(run_directory: Path, model: Path, folder: Path) -> None:
         SIGNATURE,
     )
 
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
     process = ReleaseProcess.open(run_directory)
     examples = _examples(process)
 
