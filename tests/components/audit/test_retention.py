@@ -193,6 +193,14 @@ def test_data_of_an_imported_run_are_elsewhere(kept: RetainedHome) -> None:
     }
 
 
+def test_of_an_imported_run_whose_data_are_here_what_is_gone_was_deleted(
+    kept: RetainedHome,
+) -> None:
+    record_access(kept.home, "import", [kept.blocked], "was there already, the same")
+    (kept.home / "runs" / kept.blocked / "artifacts/plain/model.json").unlink()
+    assert State.DELETED in states(kept.home, NOW)[f"runs/{kept.blocked}/models"]
+
+
 def test_an_imported_run_takes_no_data_from_one_that_was_made_here(kept: RetainedHome) -> None:
     shutil.rmtree(kept.home / "runs" / kept.first / "artifacts")
     record_access(kept.home, "import", [kept.first], "imported")
@@ -372,4 +380,5 @@ def test_an_output_that_no_class_names_is_unknown(kept: RetainedHome) -> None:
     assert "checkpoint" in named[f"runs/{kept.first}"]
     done = purge(kept.home, other, LATER)
     assert (kept.home / "runs" / kept.first / "artifacts/plain/checkpoints/1.json").is_file()
+    assert (kept.home / "runs" / kept.first / "artifacts/plain/report.json").is_file()
     assert any(p.standing.name == f"runs/{kept.first}/models" for p in done.purged)
