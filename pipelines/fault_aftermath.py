@@ -25,6 +25,7 @@ from components.lineage.actor import actor
 from components.lineage.durable import writable_directory
 from components.lineage.evidence import chain_of
 from components.lineage.keys import KeyPair, new_key, public_text
+from components.release.records import read_releases
 from components.release.waiver_requests import Asked, request_waiver
 from components.release.waiver_terms import Waiver
 from pipelines.catalogue import find
@@ -265,8 +266,8 @@ class Aftermath:
         home = self.folder / "homes" / f"{fault}-{stack}"
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(base, home, symlinks=True)
-        (run,) = (home / "runs").iterdir()
-        return Spoilt(home, run, stack)
+        release = read_releases(home, "rand_hie", stack)[-1]
+        return Spoilt(home, home / "runs" / release.run, stack)
 
     def _base(self, stack: str) -> Path:
         """A home with one released run, made once."""
