@@ -10,6 +10,7 @@ from components.checks.coverage import Covered, coverage
 from components.checks.gates import data_gate
 from components.checks.measurement import Verdict, conclude
 from components.checks.schema import schema_findings
+from components.checks.small_figures import hidden_figures, masked_verdict
 from components.contract.clauses import Clause, drift_clauses, schema_clauses
 from components.contract.contract import NO_SPAN, Contract
 from components.contract.errors import InputError
@@ -123,7 +124,8 @@ def check_batch(
 ) -> Checked:
     """Schema and drift of a batch that a release decides about, against its training rows.
 
-    A batch has any number of rows and any spans, and always a baseline.
+    A batch has any number of rows and any spans, and always a baseline. Its verdict is kept on
+    record: it has no number that tells of 1 to 10 rows.
 
     Args:
         contract: of the columns that the batch has.
@@ -145,7 +147,10 @@ def check_batch(
         row_ratio_at_most=None,
         first_release=None,
     )
-    return check(contract, replace(policy, data_gate=gate), source, baseline, watch)
+    found = check(contract, replace(policy, data_gate=gate), source, baseline, watch)
+    figures = [f.measurement for f in found.verdict.findings if f.measurement]
+    verdict = masked_verdict(found.verdict, figures, hidden_figures(figures))
+    return replace(found, verdict=verdict)
 
 
 def _columns(contract: Contract, source: RowSource) -> tuple[Contract, set[str]]:

@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from components.checks.measurement import Finding, Status
+from components.checks.small_figures import NOT_SHOWN
+from components.checks.suppression import UNDER, is_small
 from components.lineage.digests import decimal, sha256_file
 from pipelines.check import ENGINE, Checked
 from pipelines.show import STYLES
@@ -40,7 +42,8 @@ def _named(name: str, digest: str) -> dict[str, str]:
 def print_table(console: Console, checked: Checked) -> None:
     """Coverage, a clause a line: rule, severity, engine, result, the figure behind it."""
     by_rule = {f.rule: f for f in checked.verdict.findings}
-    table = Table(title=f"{checked.source.named}: {checked.rows:,} rows", title_justify="left")
+    rows = UNDER if is_small(checked.rows) else f"{checked.rows:,}"
+    table = Table(title=f"{checked.source.named}: {rows} rows", title_justify="left")
     for heading in ("rule", "severity", "engine", "result", "measured"):
         table.add_column(heading, overflow="fold")
     for covered in checked.covered:
@@ -71,6 +74,8 @@ def _measured(finding: Finding) -> str:
     figure = finding.measurement
     if figure is None:
         return "–"
+    if figure.hidden:
+        return NOT_SHOWN
     value = decimal(figure.value)
     short = f"{figure.value:.4g}" if value is not None else "not a number"
     return f"{short} {figure.unit}" if figure.unit != "1" else short

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipelines.check import Checked
 
 _DEFAULT_HOME = Path(".assay")
+_ALL = "rows"
 
 
 def score(
@@ -167,12 +168,13 @@ def _progress(rows: int, *, quiet: bool) -> Iterator[Watch]:
 def _tell(log: DecisionLog, checked: Checked | None, as_json: bool) -> None:
     from rich.console import Console
 
+    from components.checks.small_figures import NOT_SHOWN
     from components.decisions.log_form import REFUSE
     from components.decisions.scoring import outcomes
     from pipelines import check_output
     from pipelines.json_output import print_json
 
-    header, counted = log.header, outcomes(log)
+    header, told = log.header, _shown(outcomes(log))
     if as_json:
         print_json(
             {
@@ -181,14 +183,26 @@ def _tell(log: DecisionLog, checked: Checked | None, as_json: bool) -> None:
                 "release": header["release"],
                 "route": header["route"],
                 "check": header["check"],
-                "rows": log.rows,
-                "outcomes": counted,
+                "rows": told.pop(_ALL),
+                "outcomes": told,
             }
         )
         return
     if checked is not None and not checked.verdict.is_open:
         check_output.print_table(Console(highlight=False), checked)
-    named = ", ".join(f"{n:,} {outcome}" for outcome, n in counted.items())
+    del told[_ALL]
+    named = ", ".join(
+        f"{outcome} {NOT_SHOWN}" if n is None else f"{n:,} {outcome}" for outcome, n in told.items()
+    )
     said = "refused, no row was scored" if header["route"] == REFUSE else named
     typer.echo(f"{log.log_id}: {said}")
     typer.echo(f"head {log.head}")
+
+
+def _shown(counted: dict[str, int]) -> dict[str, int | None]:
+    """Number of decisions of each outcome and of all; None where it would tell of 1 to 10."""
+    from components.checks.suppression import Sum, hidden_cells
+
+    cells = {**counted, _ALL: sum(counted.values())}
+    hidden = hidden_cells(cells, [Sum(_ALL, frozenset(counted))])
+    return {name: None if name in hidden else n for name, n in cells.items()}

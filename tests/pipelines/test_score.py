@@ -147,6 +147,49 @@ def test_a_batch_that_breaks_a_rule_is_refused_on_record(
     assert (log.closed, log.segments) == (True, [])
 
 
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_refusal_tells_no_count_of_a_few_rows(
+    home: Path, tmp_path: Path, *, as_json: bool
+) -> None:
+    """A person's two cells are wrong: that number is in no record, and on no terminal."""
+    change = "REPLACE (CASE zper WHEN '125165' THEN '7' ELSE tookphys END AS tookphys)"
+    batch = _batch(tmp_path / "two.csv", change)
+    done = CliRunner().invoke(
+        app,
+        ["score", "rand_hie/pytorch", "--data", str(batch), "--home", str(home)]
+        + ["--json"] * as_json,
+    )
+    assert done.exit_code == 1
+    told = "values outside the domain of tookphys under 11, at most 0 required"
+    (finding,) = _logs(home)[-1].header["check"]["findings"]
+    assert (finding["reason"], finding["measurement"]["value"]) == (told, None)
+    assert told in done.stdout
+    assert "tookphys 2" not in done.stdout
+
+
+def test_a_few_decisions_are_not_counted_out(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three of all are selected; with the number of all, the others' would tell of them."""
+
+    class OfThree(ByVisits):
+        def score(self, columns: pa.Table) -> np.ndarray:
+            found = np.zeros(columns.num_rows)
+            found[:3] = 1.0
+            return found
+
+    monkeypatch.setattr(batch_scoring, "load_scorer", lambda deciding: OfThree())
+    batch = _batch(tmp_path / "three.csv", where="zper::INTEGER % 5 > 0")
+    told = _score(home, batch)[1]
+    assert told["outcomes"] == {"selected": None, "not_selected": None, "review": 0}
+    assert told["rows"] == DecisionLog.open(home, told["log"]).rows
+    done = CliRunner().invoke(
+        app, ["score", "rand_hie/pytorch", "--data", str(batch), "--home", str(home)]
+    )
+    said = "selected not shown, not_selected not shown, 0 review"
+    assert done.stdout.splitlines()[0] == f"{told['log']}: {said}"
+
+
 def test_too_few_rows_to_judge_drift_are_refused(home: Path, tmp_path: Path) -> None:
     code, told = _score(home, _batch(tmp_path / "few.csv", where="zper::INTEGER % 97 = 5"))
     unjudged = {f["rule"] for f in told["check"]["findings"] if f["status"] == "INCONCLUSIVE"}
