@@ -18,6 +18,7 @@ from pipelines.audit_cli import audit_app
 from pipelines.bundle_cli import bundle, import_, verify
 from pipelines.card_cli import card
 from pipelines.check_cli import check
+from pipelines.compare_cli import compare
 from pipelines.contract_cli import contract_app
 from pipelines.evidence_commands import reads_evidence
 from pipelines.faults_cli import faults
@@ -59,6 +60,7 @@ app.command()(reads_evidence(recompute))
 app.command()(reads_evidence(reperform))
 app.command("cms-metrics")(cms_metrics)
 app.command()(monitor)
+app.command()(compare)
 app.command()(faults)
 app.command()(impact)
 app.command()(reads_evidence(score))

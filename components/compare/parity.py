@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from components.release.run_summary import RunSummary
+from components.compare.comparison import Line, Table
+from components.release.run_summary import NOT_RUN, RunSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +55,66 @@ def _compare(candidate: str, policy: str, a: RunSummary, b: RunSummary) -> Parit
         same_budget=a.policy.digest == b.policy.digest,
         intervals_overlap=overlap,
         runs=(a, b),
+    )
+
+
+def parity_table(runs: Mapping[str, RunSummary]) -> Table:
+    """What both stacks were given, and the figures that they came to, stack by stack."""
+    lines = [
+        _line(runs, "outcome", lambda r: r.outcome),
+        _line(runs, "candidate", lambda r: r.candidate),
+        _line(runs, "rows read", lambda r: r.rows_root[:16], unit="digest of all rows"),
+        _line(runs, "budget", lambda r: r.policy.digest[:16], unit="digest of the policy"),
+        *(
+            _line(runs, title, lambda r, n=name: _told(r, n))  # type: ignore[misc]
+            for title, name in _FIGURES.items()
+        ),
+        _line(
+            runs,
+            "worst gap between groups",
+            lambda r: f"{r.worst_gap} {r.worst_gap.slice}" if r.worst_gap else None,
+            unit="difference of true positive rates",
+        ),
+        _line(runs, "stages run", lambda r: sum(s.status != NOT_RUN for s in r.stages)),
+        _line(runs, "wall time", lambda r: round(r.seconds, 1), unit="seconds"),
+    ]
+    return Table(
+        "parity",
+        "Parity: what both were given, and what they came to",
+        "The same digests mean the same rows and the same budget: seed, network, epochs, batch "
+        "size. Figures are the referee's, with their intervals at the policy's confidence.",
+        tuple(lines),
+    )
+
+
+_FIGURES = {
+    "ROC AUC": "roc_auc",
+    "average precision": "average_precision",
+    "Brier score": "brier",
+    "calibration error": "calibration_error",
+    "share selected": "selection_rate",
+    "true positive rate": "tpr",
+    "false positive rate": "fpr",
+}
+
+
+def _told(run: RunSummary, name: str) -> str | None:
+    figure = run.figure(name)
+    return str(figure) if figure else None
+
+
+def _line(
+    runs: Mapping[str, RunSummary],
+    name: str,
+    value: Callable[[RunSummary], float | str | None],
+    unit: str = "",
+) -> Line:
+    values = {stack: value(run) for stack, run in runs.items()}
+    missing = any(v is None for v in values.values())
+    return Line(
+        name,
+        unit,
+        values,
+        "; ".join(f"{r.run_id}, record release_gate" for r in runs.values()),
+        note="not measured at the release gate" if missing else "",
     )
