@@ -69,7 +69,8 @@ def _rows(spoilt: Spoilt) -> Path:
 
 
 def _edit_row(spoilt: Spoilt) -> None:
-    path = _rows(spoilt)
+    """The very last row: those before it, of training and validation, are some 10,000."""
+    path = max((spoilt.home / "datasets").rglob("evaluation/*.parquet"))
     table = pq.read_table(path)
     column = table.schema.get_field_index("income")
     last = pa.array(range(table.num_rows))

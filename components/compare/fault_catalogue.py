@@ -92,7 +92,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "row_edited",
         "One row past the first 10,000 is changed after the release",
-        "What the model learned from can no longer be shown.",
+        "What the model was judged on can no longer be shown.",
         Moment.AFTER,
     ),
     Fault(

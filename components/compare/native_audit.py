@@ -11,7 +11,7 @@ from pathlib import Path
 from components.contract.errors import EvidenceError, InputError
 from components.datasets.canonical import Dataset
 from components.lineage.digests import sha256_tree
-from components.lineage.graph import Entries, LineageGraph, NodeKind, StoreReading
+from components.lineage.graph import EdgeKind, Entries, LineageGraph, NodeKind, StoreReading
 
 _CHAMPION = "champion"
 _KEPT = "/file/"
@@ -76,6 +76,8 @@ def _releases(graph: LineageGraph) -> Iterator[str]:
             yield f"release {node.key} is of a run that the store does not know"
         elif found.attributes.get("outcome", "released") != "released":
             yield f"release {node.key} is of a run that was not released"
+        elif not graph.into(found.id, EdgeKind.PART_OF):
+            yield f"release {node.key} is of a run without any stage"
     numbered = [n for n in graph.of_kind(NodeKind.RELEASE) if n.attributes.get("version")]
     if numbered and not any(
         _CHAMPION in n.attributes.get("alias", "").split(", ") for n in numbered
