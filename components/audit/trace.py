@@ -16,7 +16,7 @@ from typing import Any
 
 from components.audit.retention_log import purged
 from components.audit.training_rows import TRAINING, TrainingRows
-from components.contract.bound_documents import decision_threshold, entity_column
+from components.contract.bound_documents import decision_rules, entity_column
 from components.contract.errors import EvidenceError, InputError
 from components.contract.stages import Stage
 from components.datasets.dataset import Dataset
@@ -161,13 +161,21 @@ def _of_the_log(header: dict[str, Any], release: Release) -> Iterator[str]:
 def _of_the_decision(
     taken: dict[str, Any], header: dict[str, Any], run: RunRecords
 ) -> Iterator[str]:
-    threshold = decision_threshold(run.directory / "policy.yaml", run.inputs["policy"])
-    if float(header["threshold"]) != threshold:
-        yield f"the log's threshold is {header['threshold']}, the policy's {threshold}"
+    rules = decision_rules(run.directory / "policy.yaml", run.inputs["policy"])
+    if float(header["threshold"]) != rules.threshold:
+        yield f"the log's threshold is {header['threshold']}, the policy's {rules.threshold}"
     if taken["outcome"] != REVIEW and (taken["outcome"] == SELECTED) != (
-        taken["score"] >= threshold
+        taken["score"] >= rules.threshold
     ):
         yield f"outcome {taken['outcome']} is not what score and threshold give"
+    # Logs of before name no sentences; what they tell must be the policy's all the same.
+    if "sentences" in header and (header.get("adverse"), set(header["sentences"])) != (
+        rules.adverse,
+        rules.sentences,
+    ):
+        yield "what the log takes for adverse, or may tell for it, is not the policy's"
+    if rules.sentences and not set(taken["reasons"]) <= rules.sentences:
+        yield "a reason of the decision is none of the policy's sentences"
 
 
 def _of_the_run(release: Release, run: RunRecords) -> Iterator[str]:

@@ -8,6 +8,7 @@ earlier schema still says what it said.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,22 @@ def entity_column(contract: Path, digest: str) -> str:
     return str(name)
 
 
-def decision_threshold(policy: Path, digest: str) -> float:
-    """The score, in [0, 1], from which on a case is selected.
+@dataclass(frozen=True, slots=True)
+class DecisionRules:
+    """What a policy says of decisions.
+
+    ``threshold`` is the score, in [0, 1], from which on a case is selected; ``adverse`` the outcome
+    that is to somebody's disadvantage, None where neither is; ``sentences`` what may be told for
+    it.
+    """
+
+    threshold: float
+    adverse: str | None
+    sentences: frozenset[str]
+
+
+def decision_rules(policy: Path, digest: str) -> DecisionRules:
+    """Threshold, adverse outcome and sentences of a policy.
 
     Args:
         policy: the run's policy file.
@@ -51,8 +66,10 @@ def decision_threshold(policy: Path, digest: str) -> float:
     """
     document = _bound(policy, digest)
     try:
-        return float(document["decision"]["threshold"])
-    except (KeyError, TypeError, ValueError) as error:
+        held = document["decision"]
+        sentences = held.get("reasons", {}).get("columns", {}).values()
+        return DecisionRules(float(held["threshold"]), held.get("adverse"), frozenset(sentences))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise EvidenceError(f"{policy.name} has no decision threshold") from error
 
 

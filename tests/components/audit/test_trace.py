@@ -208,6 +208,7 @@ def test_without_the_data_nothing_is_proved_and_the_rest_is_told(process, tmp_pa
         ({"contract": "f" * 64}, "the log names contract"),
         ({"releaseDigest": "f" * 64}, "the log names releaseDigest"),
         ({"threshold": "0.9999"}, "threshold"),
+        ({"sentences": ["Many visits last year."]}, "may tell for it, is not the policy's"),
     ],
 )
 def test_a_log_that_says_otherwise_than_the_release_is_named(
@@ -219,6 +220,16 @@ def test_a_log_that_says_otherwise_than_the_release_is_named(
     decide(copied, "forged", rows_of(copied, "train"), **changes)
     found = trace(home, decision_id("forged", 1))
     assert [d for d in found.differences if told in d]
+
+
+def test_a_reason_that_the_policy_does_not_have_is_named(tmp_path: Path) -> None:
+    """Whoever holds the key can leave out of a log's head which sentences it may tell."""
+    made = start(tmp_path, "mitigated", stack="pytorch")
+    assert PlainStack(made).run() == "released"
+    decide(made, "forged", rows_of(made, "evaluation"))
+    found = trace(tmp_path, decision_id("forged", 1))
+    assert [d for d in found.differences if "none of the policy's sentences" in d]
+    assert trace(tmp_path, decision_id("forged", 0)).differences == ()
 
 
 def test_a_release_that_is_not_in_the_history_is_broken_evidence(process, tmp_path: Path) -> None:

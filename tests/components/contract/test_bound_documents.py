@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.contract.bound_documents import decision_threshold, entity_column
+from components.contract.bound_documents import decision_rules, entity_column
 from components.contract.contract_loader import load_contract
 from components.contract.errors import EvidenceError
 from components.contract.json_schema import ROOT
@@ -23,10 +23,13 @@ def test_facts_are_those_of_the_loaded_documents(name: str) -> None:
     contract = load_contract(ROOT / "schemas" / f"{name}.yaml")
     policy = load_policy(ROOT / "policies" / f"{name}.yaml", contract)
     assert entity_column(contract.path, contract.digest) == contract.entity.name
-    assert decision_threshold(policy.path, policy.digest) == policy.decision_threshold
+    rules = decision_rules(policy.path, policy.digest)
+    assert rules.threshold == policy.decision_threshold
+    assert rules.adverse == policy.decision.adverse is not None
+    assert rules.sentences == set(policy.decision.reasons.values()) != set()
 
 
-@pytest.mark.parametrize("fact", [entity_column, decision_threshold])
+@pytest.mark.parametrize("fact", [entity_column, decision_rules])
 def test_another_document_is_broken_evidence(tmp_path: Path, fact) -> None:
     path = tmp_path / "document.yaml"
     path.write_text("a: 1\n")
@@ -44,8 +47,9 @@ def test_another_document_is_broken_evidence(tmp_path: Path, fact) -> None:
             "schema: [{properties: [{name: x, customProperties: "
             + "[{property: assayRole, value: entity}, {property: assayRole, value: entity}]}]}]",
         ),
-        (decision_threshold, "a: 1"),
-        (decision_threshold, "decision: {threshold: high}"),
+        (decision_rules, "a: 1"),
+        (decision_rules, "decision: {threshold: high}"),
+        (decision_rules, "decision: {threshold: 0.5, reasons: {columns: [a]}}"),
     ],
 )
 def test_a_document_without_the_fact_is_broken_evidence(tmp_path: Path, fact, text: str) -> None:
