@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from components.audit.access_log import read_access
 from components.audit.evidence_graph import add_release, add_run, release_key
 from components.audit.evidence_runs import RunFacts, read_runs
 from components.audit.evidence_waivers import read_waivers
@@ -91,6 +92,7 @@ class EvidenceLineage:
             known = self._releases(dataset, stack)
             read += len(known)
             shown = [r for r in known if whole or r.run in found]
+            self._require_brought_along(shown, found)
             for release in shown:
                 _require_released(release, found)
                 add_release(graph, release, found[release.run])
@@ -101,6 +103,28 @@ class EvidenceLineage:
                         f"release/{release_key(release)}", EdgeKind.INFORMED_BY, f"release/{before}"
                     )
         return read
+
+    def _require_brought_along(
+        self, releases: Collection[Release], found: Mapping[str, RunFacts]
+    ) -> None:
+        """A bundle has its release's whole history, and no run of an earlier release.
+
+        Where all runs of a history came in bundles, one that is missing was never here.
+        """
+        absent = [r for r in releases if r.run not in found]
+        present = {r.run for r in releases} & found.keys()
+        if not absent or not present:
+            return
+        imported = {s for a in read_access(self.home) if a.command == "import" for s in a.subjects}
+        continued = [found[n].continued for n in imported & found.keys()]
+        if present <= imported | {c[0] for c in continued if c}:
+            first = absent[0]
+            raise InputError(
+                f"has no run {first.run}, which made release {first.number} of {first.dataset} in"
+                f" {first.stack}",
+                where=str(self.home),
+                expected="its bundle imported as well; `assay audit restore` takes bundles alone",
+            )
 
     def _releases(self, dataset: str, stack: str) -> list[Release]:
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.audit import evidence_runs
+from components.audit.access_log import record_access
 from components.audit.evidence_lineage import EvidenceLineage
 from components.audit.evidence_runs import read_run, read_runs
 from components.audit.paths import ATTRIBUTES, FIGURE, FINDING
@@ -314,3 +315,17 @@ def test_a_home_without_runs_and_a_run_that_is_not_there(home: Path, tmp_path: P
     for name in ("20261122T120000Z-tfx-plain-000000", "../keys", ".."):
         with pytest.raises(InputError, match="no run"):
             EvidenceLineage(home).read([name])
+
+
+def test_a_run_that_was_not_imported_is_no_tampering(home: Path) -> None:
+    """A bundle brings the whole history of releases, and of its runs those that it is about."""
+    runs = runs_of(EvidenceLineage(home, "tfx").read().graph)
+    shutil.rmtree(home / "runs" / runs["waived"])
+    with pytest.raises(EvidenceError, match=f"run {runs['waived']} is not there"):
+        EvidenceLineage(home, "tfx").read()
+    record_access(home, "import", [runs["first"]], "sound")
+    with pytest.raises(EvidenceError, match="is not there"):  # put back was made here
+        EvidenceLineage(home, "tfx").read()
+    record_access(home, "import", [runs["put back"]], "sound")
+    with pytest.raises(InputError, match=f"has no run {runs['waived']}, which made release 2"):
+        EvidenceLineage(home, "tfx").read()
