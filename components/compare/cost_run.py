@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from components.compare.comparison import Line, Table
 from components.contract.errors import EvidenceError
 from components.contract.stages import Stage
+from components.lineage.digests import parse_canonical
 from components.lineage.receipts import ENTRIES, RECEIPT
 from components.lineage.regular_file import read_regular
 from components.release.run_summary import NOT_RUN, RunSummary
@@ -116,10 +116,13 @@ def _entries(run: RunSummary) -> dict[str, str] | None:
     if not path.exists():
         return None
     try:
-        found = json.loads(read_regular(path))["entries"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        raw = read_regular(path)
+    except OSError as error:
         raise EvidenceError(f"{ENTRIES} of run {run.run_id} cannot be read") from error
-    return {str(name): str(value) for name, value in dict(found).items()}
+    found = parse_canonical(raw, f"{ENTRIES} of run {run.run_id}").get("entries")
+    if not isinstance(found, dict):
+        raise EvidenceError(f"{ENTRIES} of run {run.run_id} holds no entries")
+    return {name: str(value) for name, value in found.items()}
 
 
 def _properties(run: RunSummary) -> float | None:
