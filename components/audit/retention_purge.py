@@ -137,12 +137,17 @@ def _not_taken(home: Path, standing: Standing) -> str:
     A part that is another one than was signed proves that somebody changed it. What a purge that
     was cut off left of a folder is none.
     """
-    inside = home.resolve()
-    if any(not p.parent.resolve().is_relative_to(inside) for p in _paths(standing)):
-        return "a link leads out of the home"
+    if any(_is_elsewhere(home, path) for path in _paths(standing)):
+        return "a link leads elsewhere"
     if not standing.tombstone and not all(part.sound for part in standing.parts):
         return "it is not what was signed"
     return ""
+
+
+def _is_elsewhere(home: Path, path: Path) -> bool:
+    """Whether a path lies behind a link: what is there may be another's, and in use."""
+    folder = os.path.normpath(home.resolve() / path.parent.relative_to(home))
+    return path.parent.resolve() != Path(folder)
 
 
 def _bury(home: Path, policy: RetentionPolicy, standing: Standing, now: datetime) -> int:

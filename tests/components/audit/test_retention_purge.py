@@ -228,8 +228,20 @@ def test_a_link_is_not_followed_out_of_the_home(kept: RetainedHome, tmp_path: Pa
     (kept.home / kept.own).symlink_to(outside)
     before = _files(outside)
     done = _purge(kept.home)
-    assert done.stays == ((kept.own, "a link leads out of the home"),)
+    assert done.stays == ((kept.own, "a link leads elsewhere"),)
     assert _files(outside) == before
+
+
+def test_a_link_does_not_lead_a_purge_to_what_a_standing_release_rests_on(
+    kept: RetainedHome,
+) -> None:
+    artifacts = kept.home / "runs" / kept.blocked / "artifacts"
+    shutil.rmtree(artifacts)
+    artifacts.symlink_to(Path("..", "..", kept.shared))
+    before = _files(kept.home / kept.shared)
+    name = f"runs/{kept.blocked}/predictions"
+    assert (name, "a link leads elsewhere") in _purge(kept.home).stays
+    assert _files(kept.home / kept.shared) == before
 
 
 def test_of_a_link_among_a_tools_drafts_the_link_goes(kept: RetainedHome, tmp_path: Path) -> None:
