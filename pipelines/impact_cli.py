@@ -94,4 +94,5 @@ def _print(found: dict[str, Any]) -> None:
         outcomes = ", ".join(f"{n} {k}" for k, n in held.get("outcomes", {}).items())
         told = f"{held['decisions']} decisions{f' ({outcomes})' if outcomes else ''}"
         where = f"{held['dataset']} in {held['stack']}"
-        typer.echo(f"log {held['log']}, by release {held['release']} of {where}: {told}")
+        over = ", which do not stand: the log was given up" if held["givenUp"] else ""
+        typer.echo(f"log {held['log']}, by release {held['release']} of {where}: {told}{over}")

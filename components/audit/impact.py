@@ -61,7 +61,8 @@ def impact(home: Path, target: Target) -> dict[str, Any]:
         target, with its rows by split; ``runs`` that read one of them, with ``trained`` where the
         target is among the rows that their model was trained on; ``releases`` of those runs, with
         all ``decisions`` that each has made; ``decisions`` by log and outcome, of a person: those
-        about them; else those of a model that depends on the target.
+        about them; else those of a model that depends on the target. Where a log was ``givenUp``,
+        they do not stand.
 
     Raises:
         InputError: there is no row key, or another one than a log was written with, and a person

@@ -31,7 +31,13 @@ def of_releases(logs: list[DecisionLog], releases: Collection[Named]) -> list[di
 
 def _log(log: DecisionLog) -> dict[str, Any]:
     dataset, stack, number = maker(log)
-    return {"log": log.log_id, "dataset": dataset, "stack": stack, "release": number}
+    return {
+        "log": log.log_id,
+        "dataset": dataset,
+        "stack": stack,
+        "release": number,
+        "givenUp": log.aborted,
+    }
 
 
 def about(log: DecisionLog, tag: bytes) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def find_watched(home: Path, dataset: str, stack: str, names: Sequence[str]) -> 
     """The standing release of a history with the logs of that name; all of its logs if none is.
 
     Raises:
-        InputError: there is no such release, or no such log.
+        InputError: there is no such release, or no such log, or one that is named was given up.
         EvidenceError: a record or a log was changed, or a named log is of another release.
     """
     if (dataset, stack) not in histories(home):
@@ -81,6 +81,10 @@ def find_watched(home: Path, dataset: str, stack: str, names: Sequence[str]) -> 
     for log in logs:
         if log.header.get("releaseDigest") != release.digest:
             raise EvidenceError(f"decision log {log.log_id} is of another release")
+        if why := log.aborted:
+            raise InputError(
+                f"was given up: {why}", where=log.log_id, expected="a log whose decisions stand"
+            )
     run = read_evidence(home / "runs" / release.run)
     return Watched(release, run, load_monitoring(run.policy.path), tuple(logs))
 

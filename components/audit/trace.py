@@ -63,6 +63,7 @@ class Trace:
                 "row": taken["assay_row"].hex(),
                 "log": self.log.log_id,
                 "logIsWhole": self.log.closed,
+                "logGivenUp": self.log.aborted,
                 "batchCheck": header["check"],
             },
             "model": release.model,
@@ -109,7 +110,7 @@ def trace(home: Path, decision: str) -> Trace:
     period, ended_by = _period(home, log.header)
     run = read_records(home / "runs" / period.release.run)
     differences = (
-        *_of_the_log(log.header, period.release),
+        *_of_the_log(log, period.release),
         *_of_the_decision(taken, log.header, run),
         *_of_the_run(period.release, run),
     )
@@ -142,7 +143,10 @@ def _ending(release: Release | None) -> dict[str, Any] | None:
     }
 
 
-def _of_the_log(header: dict[str, Any], release: Release) -> Iterator[str]:
+def _of_the_log(log: DecisionLog, release: Release) -> Iterator[str]:
+    header = log.header
+    if why := log.aborted:
+        yield f"the log was given up, its decisions do not stand: {why[:80]}"
     pairs = {
         "releaseDigest": release.digest,
         "model": release.model,

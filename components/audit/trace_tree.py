@@ -66,7 +66,8 @@ def _decision(held: dict[str, Any]) -> Iterator[Branch]:
     yield Branch(f"at {held['decidedAt']}")
     reasons = held["reasons"] or []
     yield Branch("reasons" if reasons else "no reason codes", tuple(map(Branch, reasons)))
-    whole = "whole" if held["logIsWhole"] else "not whole: scoring was interrupted"
+    broken = "given up" if held["logGivenUp"] else "scoring was interrupted"
+    whole = "whole" if held["logIsWhole"] else f"not whole: {broken}"
     yield Branch(f"log {held['log']}, {whole}")
     yield Branch(f"row commitment {held['row']}")
     check = held["batchCheck"]

@@ -339,6 +339,8 @@ def test_a_log_that_was_given_up_is_not_judged(
     name, stack = process.contract.name, process.spec.stack
     logs = find_watched(case.home, name, stack, []).logs
     assert "given-up" not in {log.log_id for log in logs}
+    with pytest.raises(InputError, match="given-up: was given up: a reason"):
+        find_watched(case.home, name, stack, ["given-up"])
 
 
 @pytest.mark.parametrize("name", ["prior_auth", "rand_hie", "rand_hie_pilot"])

@@ -13,11 +13,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from components.audit.impact import Target, impact
 from components.audit.trace import trace
 from components.audit.trace_page import pieces, to_html
 from components.audit.trace_tree import Branch, tree_of
 from components.contract.errors import EvidenceError, InputError
-from components.decisions.decision_log import decision_id
+from components.decisions.decision_log import DecisionLog, decision_id
 from components.lineage.merkle import Neighbour, verify_absence, verify_inclusion
 from components.release.records import read_releases, write_release
 from components.stacks.process import ReleaseProcess
@@ -220,6 +221,22 @@ def test_a_log_that_says_otherwise_than_the_release_is_named(
     decide(copied, "forged", rows_of(copied, "train"), **changes)
     found = trace(home, decision_id("forged", 1))
     assert [d for d in found.differences if told in d]
+
+
+def test_a_decision_of_a_log_that_was_given_up_does_not_stand(
+    process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = shutil.copytree(_home(process), tmp_path / "home")
+    copied = ReleaseProcess.open(home / "runs" / process.spec.run_id)
+    rows = rows_of(copied, "train")
+    monkeypatch.setattr(DecisionLog, "close", lambda log: log.abort("a reason"))
+    decide(copied, "over", rows)
+    found = trace(home, decision_id("over", 1))
+    assert found.differences == ("the log was given up, its decisions do not stand: a reason",)
+    assert "log over, not whole: given up" in "\n".join(_lines(tree_of(found)))
+    person = str(rows[copied.contract.entity.name].to_pylist()[1])
+    logs = {x["log"]: x["givenUp"] for x in impact(home, Target(member=person))["decisions"]}
+    assert logs == {"over": "a reason", "seen": None}
 
 
 def test_a_reason_that_the_policy_does_not_have_is_named(tmp_path: Path) -> None:
