@@ -57,6 +57,21 @@ def rules(clinic: Contract) -> Policy:
     return clinic_documents.policy(clinic.path.parent, clinic)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file is for one process, and so is all of ``conformance``, whose runs take minutes to make.
+
+    That one comes first, so that the other process is not done long before it.
+    """
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("conformance" if _conforms(item) else item.path))
+    items.sort(key=lambda item: not _conforms(item))
+
+
+def _conforms(item: pytest.Item) -> bool:
+    return item.path.parent.name == "conformance"
+
+
 # The tally of tests/agreement, told at the end wherever its tests ran. Here and not beside them:
 # the process that prints for pytest-xdist's workers loads no conftest of a folder further down.
 
