@@ -234,10 +234,17 @@ def _readings(stack: str, run: RunRecords, catalogue: Catalogue) -> list[Reading
 
 def _tables(runs: Mapping[str, RunSummary], readings: Sequence[Reading]) -> list[Table]:
     """What is measured here and now."""
+    from components.compare.audit_score import audit_score_table
+    from components.compare.cost import cost_tables
     from components.compare.parity import parity_table
     from components.compare.parity_cases import agreement_table
 
-    return [parity_table(runs), agreement_table(*(runs[s] for s in STACKS))]
+    return [
+        parity_table(runs),
+        agreement_table(*(runs[s] for s in STACKS)),
+        audit_score_table(readings),
+        *cost_tables(runs),
+    ]
 
 
 def _graph(chosen: Chosen) -> LineageGraph:

@@ -100,7 +100,11 @@ def to_html(comparison: Comparison, directory: Path, faults: Path | None = None)
         tables=tables,
         grids=tables.grids(comparison),
         parity=_named(comparison, _PARITY),
-        measured=[tables.table_grid(t) for t in comparison.tables if t.name not in _PARITY],
+        measured=[
+            tables.table_grid(t)
+            for t in comparison.tables
+            if t.name not in (*_PARITY, tables.AUDIT_SCORE)
+        ],
         fairness=fairness_panels(comparison),
         drift=drift_chart(comparison),
         drawing=draw(comparison.graph),

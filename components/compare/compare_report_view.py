@@ -11,7 +11,7 @@ from markupsafe import Markup
 from components.compare.charts import ChartRow, chart
 from components.compare.compare_tables import Grid, Value, drift, groups
 from components.compare.comparison import Comparison
-from components.compare.comparison_verdict import STOPPED
+from components.compare.comparison_verdict import STOPPED, name_of
 from components.compare.faults import Moment, Outcome
 from components.contract.policy import Metric
 from components.lineage.graph import Node
@@ -112,14 +112,19 @@ def _of_groups(
         for f in groups(r)
         if f.of == attribute and f.name == metric and "*" not in attribute
     )
-    return {w: [r.figure(metric, w) for r in _runs(comparison)] for w in wheres}
+    prefix = f"{attribute}="
+    return {
+        w.removeprefix(prefix): [r.figure(metric, w) for r in _runs(comparison)] for w in wheres
+    }
 
 
 def _panel(
     comparison: Comparison, title: str, found: Mapping[str, Sequence[Figure | None]]
 ) -> Panel:
     rows = [
-        ChartRow(f"{where} {stack}", f.value, f"{f.value:.2f}", f.low, f.high, series=stack)
+        ChartRow(
+            f"{where} {name_of(stack)}", f.value, f"{f.value:.2f}", f.low, f.high, series=stack
+        )
         for where, pair in found.items()
         for stack, f in zip(comparison.stacks, pair, strict=True)
         if f is not None and f.n is not None
@@ -154,7 +159,9 @@ def drift_chart(comparison: Comparison) -> Markup | None:
         key=lambda c: -max(v for (name, _), v in shares.items() if name == c),
     )
     rows = [
-        ChartRow(f"{column} {stack}", share, f"{share:.0%} of its limit", series=stack, bar=True)
+        ChartRow(
+            f"{column} {name_of(stack)}", share, f"{share:.0%} of its limit", series=stack, bar=True
+        )
         for column in columns[:_MOST_DRIFTED]
         for stack in comparison.stacks
         if (share := shares.get((column, stack))) is not None

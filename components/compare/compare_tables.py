@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from components.audit.answers import Status
-from components.audit.readings import EVIDENCE
 from components.compare.comparison import Comparison, Table
 from components.compare.faults import STACKS, Column, Outcome
 from components.release.run_summary import Figure, RunSummary, to_figure
@@ -16,10 +14,7 @@ from components.release.run_summary import Figure, RunSummary, to_figure
 Value = str | float | int | None
 Row = tuple[Value, ...]
 
-NATIVELY, WITH_EVIDENCE = "natively", "with evidence"
-PARTIALLY, NOT_AT_ALL = "partially", "not at all"
-DEGREES = (NATIVELY, WITH_EVIDENCE, PARTIALLY, NOT_AT_ALL)
-"""How far a stack answers a question, the best first; evidence counts where the store is short."""
+AUDIT_SCORE = "audit_score"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +50,8 @@ def grids(comparison: Comparison) -> tuple[Grid, ...]:
     found = [runs_grid(comparison)]
     if comparison.matrix is not None:
         found += [faults_grid(comparison), counts_grid(comparison)]
-    if comparison.readings:
-        found += [answers_grid(comparison), readings_grid(comparison), questions_grid(comparison)]
+    if comparison.table(AUDIT_SCORE) is not None:
+        found.append(questions_grid(comparison))
     found += [fairness_grid(comparison), drift_grid(comparison)]
     found += [nodes_grid(comparison), edges_grid(comparison)]
     return (*found, *(table_grid(t) for t in comparison.tables))
@@ -119,43 +114,13 @@ def counts_grid(comparison: Comparison) -> Grid:
     )
 
 
-def answers_grid(comparison: Comparison) -> Grid:
-    """How many questions each stack answers how far."""
-    by_stack = {s: [degree for _, degree in _degrees(comparison, s)] for s in comparison.stacks}
-    rows: list[Row] = [(s, *(found.count(d) for d in DEGREES)) for s, found in by_stack.items()]
-    return Grid(
-        "questions-answered",
-        "An auditor's questions, and how far each stack answers them",
-        "Natively: from the stack's own store alone. With evidence: the store is short, and the "
-        "signed evidence answers in full. Partially: some of the facts, from either.",
-        ("stack", *DEGREES),
-        tuple(rows),
-    )
-
-
-def readings_grid(comparison: Comparison) -> Grid:
-    """What it took to answer."""
-    rows: list[Row] = [
-        (r.label, *(r.count(s) for s in Status), r.queries, _ms(r.read_seconds),
-         _ms(r.answer_seconds), r.note)
-        for r in comparison.readings
-    ]  # fmt: skip
-    return Grid(
-        "questions-effort",
-        "Time and queries to answer",
-        "Of evidence, files are counted instead of queries. Reading is without the loading of any "
-        "framework. `assay audit questions` measures it again.",
-        ("store", *(str(s) for s in Status), "queries or files", "reading, ms", "answering, ms",
-         "note"),
-        tuple(rows),
-    )  # fmt: skip
-
-
 def questions_grid(comparison: Comparison) -> Grid:
     """Each question, and how far each stack answers it."""
-    degrees = {s: dict(_degrees(comparison, s)) for s in comparison.stacks}
+    score = comparison.table(AUDIT_SCORE)
+    found = {line.name: line.values for line in (score.lines if score else ())}
     rows: list[Row] = [
-        (q.id, q.text, *(degrees[s][q.id] for s in comparison.stacks)) for q in comparison.questions
+        (q.id, q.text, *(found.get(f"question {q.id}", {}).get(s) for s in comparison.stacks))
+        for q in comparison.questions
     ]
     return Grid(
         "questions",
@@ -164,6 +129,15 @@ def questions_grid(comparison: Comparison) -> Grid:
         ("id", "question", *comparison.stacks),
         tuple(rows),
     )
+
+
+def score_grid(comparison: Comparison) -> Grid | None:
+    """The audit score without its single questions; None where nothing was asked."""
+    score = comparison.table(AUDIT_SCORE)
+    if score is None:
+        return None
+    lines = tuple(line for line in score.lines if not line.name.startswith("question "))
+    return table_grid(replace(score, lines=lines))
 
 
 def fairness_grid(comparison: Comparison) -> Grid:
@@ -266,20 +240,6 @@ def drift(run: RunSummary) -> dict[str, Figure]:
     }
 
 
-def _degrees(comparison: Comparison, stack: str) -> Iterator[tuple[str, str]]:
-    """Each question's id, and how far a stack answers it."""
-    held = [r for r in comparison.readings if r.stack == stack]
-    for index, question in enumerate(comparison.questions):
-        found = {r.store == EVIDENCE: r.answers[index].status for r in held}
-        if found.get(False) is Status.ANSWERED:
-            degree = NATIVELY
-        elif found.get(True) is Status.ANSWERED:
-            degree = WITH_EVIDENCE
-        else:
-            degree = PARTIALLY if Status.PARTIAL in found.values() else NOT_AT_ALL
-        yield question.id, degree
-
-
 def _runs(comparison: Comparison) -> Sequence[RunSummary]:
     return [comparison.runs[s] for s in comparison.stacks]
 
@@ -296,7 +256,3 @@ def _parts(figure: Figure | None) -> Row:
 
 def _number(figure: Figure | None) -> float | None:
     return None if figure is None or not math.isfinite(figure.value) else figure.value
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 2)

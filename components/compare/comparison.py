@@ -7,7 +7,6 @@ digest of a record, a file with its digest, or the command that measures it.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +18,8 @@ from components.contract.errors import InputError
 from components.lineage.graph import LineageGraph
 from components.release.run_summary import RunSummary
 
+_LARGEST = 1e15
+"""Every whole number up to here is one in a spreadsheet too."""
 _EXPECTED = "a list of tables as the benchmarks write them"
 _LINE = {"name", "unit", "values", "evidence", "estimate", "note"}
 _TABLE = {"name", "title", "note", "lines"}
@@ -177,9 +178,7 @@ def _text(value: Any, where: str) -> None:
 
 def _value(value: Any, where: str) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if number and math.isfinite(value):
-        return
-    if value is not None and not isinstance(value, str):
+    if not (value is None or isinstance(value, str) or (number and abs(value) <= _LARGEST)):
         raise InputError("is no value", where=where, expected="a number, a text or null")
 
 

@@ -60,14 +60,15 @@ def points(comparison: Comparison) -> tuple[Point, ...]:
 
 
 def verdict(comparison: Comparison) -> str:
-    """The paragraph: outcome, accuracy, each point, who is ahead, and what was not measured."""
+    """The paragraph: who is ahead, outcome, accuracy, each point, and what was not measured."""
     found = points(comparison)
     said = [
         *([comparison.mark + "."] if comparison.mark else ()),
+        _conclusion(comparison, found),
         _outcomes(comparison),
         _accuracy(comparison),
         *(p.text for p in found),
-        _conclusion(comparison, found),
+        _cost(comparison),
         _unmeasured(comparison),
     ]
     return " ".join(s for s in said if s)
@@ -117,8 +118,8 @@ def _faults(comparison: Comparison) -> Iterator[Point]:
             f"{name_of(s)} stopped {stopped[s]} and noticed {noticed[s]}" for s in stopped
         )
         text = f"Of {len(pairs)} faults that both can be given, {_WIRED[column]}, {told}."
-        yield Point(f"faults stopped, {column}", stopped, len(pairs), text, "#matrix")
-        yield Point(f"faults noticed, {column}", noticed, len(pairs), "", "#matrix")
+        yield Point(f"faults stopped ({column})", stopped, len(pairs), text, "#matrix")
+        yield Point(f"faults noticed ({column})", noticed, len(pairs), "", "#matrix")
 
 
 def _questions(comparison: Comparison) -> Iterator[Point]:
@@ -148,22 +149,35 @@ def _conclusion(comparison: Comparison, found: tuple[Point, ...]) -> str:
     leads = {s: [p for p in found if p.ahead == s] for s in comparison.stacks}
     (a, mine), (b, theirs) = leads.items()
     if not mine and not theirs:
-        return f"On all {len(found)} points they are even: neither stands up better."
+        return f"On all {len(found)} points measured they are even: neither stands up better."
     if mine and theirs:
         return (
-            f"Neither is ahead throughout: {name_of(a)} in {_listed(mine)}; "
+            f"Neither stands up better throughout: {name_of(a)} is ahead in {_listed(mine)}, "
             f"{name_of(b)} in {_listed(theirs)}."
         )
     ahead = a if mine else b
     even = len(found) - len(leads[ahead])
     return (
-        f"{name_of(ahead)} stands up better: ahead in {_listed(leads[ahead])}, behind in nothing, "
-        f"even in {even} of {len(found)} points."
+        f"On what was measured {name_of(ahead)} stands up better: ahead in "
+        f"{_listed(leads[ahead])}, behind in nothing, even in {even} of {len(found)} points."
     )
 
 
+def _cost(comparison: Comparison) -> str:
+    """What it takes to run, which is no point: less is cheaper, and no better in an audit."""
+    packages = comparison.table("cost_packages")
+    sizes = next((x.values for x in (packages.lines if packages else ()) if x.unit == "MB"), {})
+    told = [
+        f"{name_of(s)} took {comparison.runs[s].seconds:,.0f} s"
+        + (f" and {size:,.0f} MB installed" if isinstance(size := sizes.get(s), (int, float)) else "")
+        for s in comparison.stacks
+    ]
+    return f"For its run, {' and '.join(told)}."
+
+
 def _listed(found: list[Point]) -> str:
-    return " and ".join(p.name for p in found)
+    *first, last = (p.name for p in found)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _unmeasured(comparison: Comparison) -> str:

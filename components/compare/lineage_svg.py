@@ -6,6 +6,7 @@ and without a script.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -79,12 +80,13 @@ class Drawing:
 def draw(graph: LineageGraph) -> Drawing:
     """Lay a graph out: a band for each run, its stages in order, what each left beside it."""
     places = _places(graph)
+    roles = {e.source: e.role for e in graph.edges if e.role}
     order = sorted(places, key=lambda n: (places[n][0], places[n][1], n))
     boxes = {
         name: Box(
             graph.nodes[name],
             f"node-{index}",
-            _label(graph.nodes[name]),
+            _label(graph.nodes[name], roles.get(name, "")),
             _LEFT + _STEP * places[name][0],
             _TOP + places[name][1],
         )
@@ -142,13 +144,16 @@ def _left_behind(graph: LineageGraph, stage: Node) -> list[Node]:
     return [graph.nodes[n] for n in names if graph.nodes[n].kind in kinds]
 
 
-def _label(node: Node) -> str:
-    """What stands in a box: the shortest that tells it from the others."""
+def _label(node: Node, role: str) -> str:
+    """What stands in a box: the shortest that tells it from the others.
+
+    What a stage left behind goes by its role there: a store may call its file by a number.
+    """
     told = {
         NodeKind.STAGE: node.key.rpartition("/")[2].replace("_", " "),
         NodeKind.RUN: f"{node.attributes.get('stack', '')} {node.attributes.get('outcome', '')}",
-        NodeKind.ARTIFACT: node.attributes.get("name", node.key[:12]),
-        NodeKind.MODEL: f"model {node.attributes.get('name', node.key[:12])}",
+        NodeKind.ARTIFACT: (role or node.attributes.get("name", node.key[:12])).replace("_", " "),
+        NodeKind.MODEL: f"{(role or 'model').replace('_', ' ')} {node.key[:8]}",
         NodeKind.RELEASE: f"release {'/'.join(node.key.split('/')[-2:])}",
     }.get(node.kind, f"{node.kind} {node.attributes.get('name') or node.key[:12]}")
     text = " ".join(told.split()) or node.id
@@ -162,7 +167,7 @@ def _neighbours(
     into: dict[str, list[Neighbour]] = defaultdict(list)
     for edge in graph.edges:
         a, b = boxes[edge.source], boxes[edge.target]
-        kind = str(edge.kind).replace("_", " ")
+        kind = re.sub("([A-Z])", r" \1", str(edge.kind)).lower()
         out[a.anchor].append(Neighbour(kind, edge.role, b.label, b.anchor))
         into[b.anchor].append(Neighbour(kind, edge.role, a.label, a.anchor))
     return dict(out), dict(into)

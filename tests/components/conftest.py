@@ -23,3 +23,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[RunSummary]:
             PlainStack(process).run()
             found.append(process.spec.directory)
     return [summarise(directory) for directory in found]
+
+
+@pytest.fixture(scope="session")
+def pair(runs: list[RunSummary]) -> list[RunSummary]:
+    """A released run of each stack, of one candidate and policy."""
+    return [r for r in runs if r.candidate == "mitigated"]
