@@ -93,7 +93,7 @@ def closure(extra: str, held: Mapping[str, Installed], root: str = ROOT) -> Clos
         direct -= _names(_asked(held[root], ""))
     names: set[str] = set()
     conflicts: set[Conflict] = set()
-    todo, done = [(root, ""), (root, extra)], set[tuple[str, str]]()
+    todo, done = [(root, extra)], set[tuple[str, str]]()
     while todo:
         name, wanted = todo.pop()
         if (name, wanted) in done:
