@@ -98,9 +98,11 @@ def destroy_row_key(
     """Destroy a home's row key, so that nobody can say any more whose rows its evidence names.
 
     Signatures, chains and roots hold as before. The home takes no further runs or batches. Rows
-    that lie in it and copies of the key elsewhere are not touched: remove those as well.
+    that lie in it and copies of the key elsewhere are not touched: remove those as well. It waits
+    for `assay score`, and refuses while a run is at work.
     """
     from components.audit.access_log import record_access
+    from components.audit.retention_purge import undisturbed
     from components.contract.errors import InputError
     from components.lineage import row_key
     from pipelines.json_output import print_json
@@ -113,9 +115,11 @@ def destroy_row_key(
             where=str(home),
             expected="--yes, if that is meant",
         )
-    # An access that cannot be recorded must not take place; the entry is what is signed of it.
-    record_access(home, "keys destroy-row-key", ["row.key"], "the row key is destroyed")
-    row_key.destroy_row_key(home)
+    # A run or a scoring that has read the key would go on naming rows with it.
+    with undisturbed(home):
+        # An access that cannot be recorded must not take place; the entry is what is signed of it.
+        record_access(home, "keys destroy-row-key", ["row.key"], "the row key is destroyed")
+        row_key.destroy_row_key(home)
     where = str(row_key.row_key_path(home))
     if as_json:
         print_json({"destroyed": where})

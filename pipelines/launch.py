@@ -23,7 +23,7 @@ from components.contract.policy_loader import load_policy
 from components.datasets.canonical import Dataset, ingest
 from components.datasets.sources import open_source
 from components.lineage.actor import actor
-from components.lineage.durable import writable_directory, write_atomically
+from components.lineage.durable import locked_directory, writable_directory, write_atomically
 from components.lineage.evidence import CLOSING_STAGE, EvidenceChain, EvidenceRecord, chain_of
 from components.lineage.evidence_keys import HomeKeys
 from components.lineage.model_keys import ModelKeys
@@ -97,23 +97,24 @@ def prepare(
             )
     open_source(contract, data)
     writable_directory(home / "keys").chmod(0o700)
-    row_key = row_key_for_rows(home)
-    datasets = {p: ingest(contract, policy, home, row_key, data) for p, policy in policies.items()}
-    for keys in (HomeKeys(home), ModelKeys(home)):
-        keys.signer()  # made now, or found wanting before anything is written
-    close_abandoned(home)
-    surroundings = environment()
-    return [
-        _start(
-            order,
-            contract,
-            policies[order.policy_path],
-            datasets[order.policy_path],
-            home,
-            surroundings,
-        )
-        for order in orders
-    ]
+    with locked_directory(home):  # a purge takes no rows that a run is about to read
+        key = row_key_for_rows(home)
+        datasets = {p: ingest(contract, policy, home, key, data) for p, policy in policies.items()}
+        for keys in (HomeKeys(home), ModelKeys(home)):
+            keys.signer()  # made now, or found wanting before anything is written
+        close_abandoned(home)
+        surroundings = environment()
+        return [
+            _start(
+                order,
+                contract,
+                policies[order.policy_path],
+                datasets[order.policy_path],
+                home,
+                surroundings,
+            )
+            for order in orders
+        ]
 
 
 def _start(
@@ -176,6 +177,11 @@ def prepare_release(directory: Path, reason: str) -> RunSpec:
         EvidenceError: its evidence is broken.
     """
     origin = RunSpec.load(RunSpec.load(directory).origin)
+    with locked_directory(Path(origin.home)):  # a purge takes no model that is about to be released
+        return _start_again(origin, directory, reason)
+
+
+def _start_again(origin: RunSpec, directory: Path, reason: str) -> RunSpec:
     read_row_key(Path(origin.home))
     close_abandoned(Path(origin.home))
     _require_judged(origin)

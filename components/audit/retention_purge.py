@@ -103,7 +103,7 @@ def undisturbed(home: Path) -> Iterator[None]:
         for lock in sorted((home / "runs").glob(f"*/{_LOCK}")):
             if _is_locked(lock):
                 raise InputError(
-                    "is at work and may read what would be purged",
+                    "is at work and may need what would go",
                     where=str(lock.parent),
                     expected="a home in which no run is at work",
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -10,9 +11,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from components.contract.errors import InputError
 from components.lineage.evidence import chain_of
 from components.lineage.evidence_keys import HomeKeys
 from components.lineage.receipts import RECEIPT, parse_receipt
@@ -30,6 +33,7 @@ from components.stacks.process import ReleaseProcess
 from components.stacks.referee import RefereeResult
 from components.stacks.stage_records import combine
 from components.stacks.stages import Stage, StageResult
+from pipelines import launch
 from pipelines.launch import Order, _settle_earlier, execute, prepare, prepare_release
 from tests import plain_stack
 
@@ -216,6 +220,43 @@ def test_a_run_that_cannot_be_closed_is_told_of_and_stops_nobody(
     assert "\n" not in told
     if (run.spec.directory / LOCK_FILE).is_dir():
         (run.spec.directory / LOCK_FILE).rmdir()
+
+
+def test_no_purge_comes_between_the_rows_and_the_run_that_is_to_read_them(
+    home: Path, run: ReleaseProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is old enough may go until its next run is held: one that begins waits for a purge."""
+    locked = []
+
+    def watched(name: str) -> None:
+        do = getattr(launch, name)
+
+        def first_look(*arguments: Any) -> Any:
+            locked.append((name, _is_locked(home)))
+            return do(*arguments)
+
+        monkeypatch.setattr(launch, name, first_look)
+
+    for name in ("ingest", "hold", "_require_judged"):
+        watched(name)
+    order = Order("pytorch", "mitigated", plain_stack.PILOT)
+    (spec,) = prepare(plain_stack.CONTRACT, [order], home, None)
+    let_go(spec.directory)
+    with pytest.raises(InputError, match="no release gate has judged"):
+        prepare_release(spec.directory, "a reason")
+    assert locked == [("ingest", True), ("hold", True), ("_require_judged", True)]
+    assert not _is_locked(home)
+
+
+def _is_locked(directory: Path) -> bool:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def test_the_next_run_closes_what_was_abandoned_and_holds_its_own(

@@ -18,6 +18,7 @@ from components.datasets.dataset import ROW_COLUMN, SPLITS, Dataset
 from components.lineage.commitments import commit_rows, commitment, encode_rows, nonce_of_copy
 from components.lineage.merkle import verify_inclusion
 from components.lineage.row_key import read_row_key
+from components.stacks.abandoned import hold, let_go
 from components.stacks.process import ReleaseProcess
 from pipelines import lineage_stores
 from pipelines.cli import app
@@ -165,6 +166,18 @@ def test_destroying_the_key_wants_a_word(home: Path) -> None:
     key = read_row_key(home)
     code, told = _assay(home, "keys", "destroy-row-key")
     assert (code, "--yes" in told, read_row_key(home)) == (2, True, key)
+
+
+def test_while_a_run_is_at_work_its_key_stays(home: Path) -> None:
+    (run,) = (home / "runs").iterdir()
+    hold(run)
+    try:
+        code, told = _assay(home, "keys", "destroy-row-key", "--yes")
+    finally:
+        let_go(run)
+    assert (code, "is at work and may need what would go" in told) == (2, True)
+    assert read_row_key(home)
+    assert read_access(home)[-1].command != "keys destroy-row-key"
 
 
 def test_destroying_the_key_forgets_and_integrity_stays(
