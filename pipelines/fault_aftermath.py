@@ -1,21 +1,15 @@
-"""What is done to a home after a release: each fault in a copy of its own, then both audits."""
+"""Faults after a release: each is done to a copy of a home, and both audits are asked of it."""
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
-import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import yaml
 
 from components.compare.fault_catalogue import FAULTS
@@ -23,14 +17,16 @@ from components.compare.faults import Cell, Column, Moment, Outcome
 from components.contract.errors import AssayError
 from components.lineage.actor import actor
 from components.lineage.durable import writable_directory
-from components.lineage.evidence import chain_of
+from components.lineage.evidence import EvidenceRecord, chain_of
 from components.lineage.keys import KeyPair, new_key, public_text
 from components.release.records import read_releases
 from components.release.waiver_requests import Asked, request_waiver
 from components.release.waiver_terms import Waiver
+from components.stacks.run_spec import RunSpec
 from pipelines.catalogue import find
 from pipelines.fault_audit import ask
 from pipelines.launch import Order, execute, prepare, prepare_release
+from pipelines.spoilt_homes import SPOIL, Spoilt
 
 _PEOPLE = ("ann", "bob")
 _EVIDENCE_ALONE = ("record_removed", "waiver_replayed")
@@ -38,140 +34,11 @@ _EVIDENCE_ALONE = ("record_removed", "waiver_replayed")
 
 
 @dataclass(frozen=True, slots=True)
-class Spoilt:
-    """A home that is to be spoilt: the run that was released in it, and its stack."""
-
-    home: Path
-    run: Path
-    stack: str
-
-    @property
-    def database(self) -> Path:
-        """The SQLite file of the stack's own store."""
-        return self.home / "stores" / ("mlmd.sqlite" if self.stack == "tfx" else "mlflow.sqlite")
-
-    def change(self, *statements: str) -> None:
-        """Change the store's database by SQL, as whoever can reach it may.
-
-        Raises:
-            AssayError: nothing was changed, so the fault would prove nothing.
-        """
-        with closing(sqlite3.connect(self.database)) as database, database:
-            changed = sum(database.execute(s).rowcount for s in statements)
-        if changed <= 0:
-            raise AssayError(f"nothing was changed in {self.database.name}")
-
-
-def _rows(spoilt: Spoilt) -> Path:
-    """The largest file of the training rows."""
-    files = (spoilt.home / "datasets").rglob("train/*.parquet")
-    return max(files, key=lambda p: p.stat().st_size)
-
-
-def _edit_row(spoilt: Spoilt) -> None:
-    """The very last row: those before it, of training and validation, are some 10,000."""
-    path = max((spoilt.home / "datasets").rglob("evaluation/*.parquet"))
-    table = pq.read_table(path)
-    column = table.schema.get_field_index("income")
-    last = pa.array(range(table.num_rows))
-    changed = pc.if_else(
-        pc.equal(last, table.num_rows - 1), pc.add(table["income"], 1), table["income"]
-    )
-    field = table.schema.field(column)
-    pq.write_table(table.set_column(column, field, changed.cast(field.type)), path)
-
-
-def _edit_file(spoilt: Spoilt) -> None:
-    path = _rows(spoilt)
-    before = path.stat()
-    _flip(path, before.st_size // 2)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
-def _flip(path: Path, offset: int) -> None:
-    with path.open("r+b") as file:
-        file.seek(offset)
-        (byte,) = file.read(1)
-        file.seek(offset)
-        file.write(bytes([byte ^ 1]))
-
-
-def _loosen_schema(spoilt: Spoilt) -> None:
-    path = spoilt.run / "contract.yaml"
-    text = path.read_text("utf-8")
-    widened = text.replace("maximum: 6}", "maximum: 60}", 1)
-    if widened == text:
-        raise AssayError("the contract has no such range")
-    path.write_text(widened, "utf-8")
-
-
-def _edit_model(spoilt: Spoilt) -> None:
-    pattern = "serving/**/variables.data-*" if spoilt.stack == "tfx" else "stores/**/*.onnx"
-    path = max(spoilt.home.glob(pattern), key=lambda p: p.stat().st_size)
-    _flip(path, path.stat().st_size // 2)
-
-
-def _delete_mlflow_run(spoilt: Spoilt) -> None:
-    """As ``mlflow gc`` leaves it: the run and all that hangs on it, but not what it registered."""
-    tables = ("latest_metrics", "metrics", "params", "tags", "runs")
-    spoilt.change(*(f"DELETE FROM {t}" for t in tables))  # noqa: S608 - tables of MLflow's own
-
-
-def _edit_mlflow_metric(spoilt: Spoilt) -> None:
-    spoilt.change(
-        "UPDATE metrics SET value = value + 0.05 WHERE key LIKE 'roc_auc%'",
-        "UPDATE latest_metrics SET value = value + 0.05 WHERE key LIKE 'roc_auc%'",
-    )
-
-
-def _move_alias(spoilt: Spoilt) -> None:
-    """Register the same files once more, by hand, and point the alias there."""
-    with closing(sqlite3.connect(spoilt.database)) as database:
-        names = [r[1] for r in database.execute("PRAGMA table_info(model_versions)")]
-    kept = ", ".join(names)
-    again = ", ".join("2" if n == "version" else n for n in names)
-    spoilt.change(
-        f"INSERT INTO model_versions ({kept}) SELECT {again} FROM model_versions WHERE version = 1",  # noqa: S608 - names of MLflow's own columns
-        "UPDATE registered_model_aliases SET version = 2",
-    )
-
-
-def _edit_mlmd_property(spoilt: Spoilt) -> None:
-    """Another person released it."""
-    spoilt.change(
-        "UPDATE ContextProperty SET string_value = 'somebody-else' "
-        "WHERE name = 'assay_release_actor'"
-    )
-
-
-def _delete_mlmd_run(spoilt: Spoilt) -> None:
-    spoilt.change("DELETE FROM Event", "DELETE FROM Association", "DELETE FROM Execution")
-
-
-def _remove_record(spoilt: Spoilt) -> None:
-    next((spoilt.run / "evidence").glob("*-release_gate.json")).unlink()
-
-
-SPOIL: Mapping[str, Callable[[Spoilt], None]] = {
-    "row_edited": _edit_row,
-    "file_edited": _edit_file,
-    "schema_loosened": _loosen_schema,
-    "model_edited": _edit_model,
-    "mlflow_run_deleted": _delete_mlflow_run,
-    "mlflow_metric_edited": _edit_mlflow_metric,
-    "alias_moved": _move_alias,
-    "mlmd_property_edited": _edit_mlmd_property,
-    "mlmd_run_deleted": _delete_mlmd_run,
-    "record_removed": _remove_record,
-}
-"""What each fault does to a home."""
-
-
-@dataclass(frozen=True, slots=True)
 class Aftermath:
-    """Faults after a release, in a matrix' folder."""
+    """Faults after a release, in a matrix' folder; ``tell`` is told what is done."""
 
     folder: Path
+    tell: Callable[[str], None]
     columns: tuple[Column, ...] = (Column.NATIVE, Column.ASSAY)
 
     def cells(self, stack: str, faults: Sequence[str]) -> Iterator[Cell]:
@@ -193,6 +60,9 @@ class Aftermath:
             for column in self.columns:
                 if column is Column.ASSAY or fault.name not in _EVIDENCE_ALONE:
                     yield self._asked(fault.name, spoilt, column)
+
+    def _watch(self, _: RunSpec, record: EvidenceRecord) -> None:
+        self.tell(f"a run to be spoilt: {record.stage} is over")
 
     def _asked(self, fault: str, spoilt: Spoilt, column: Column) -> Cell:
         told = ask(spoilt.home, spoilt.stack, column)
@@ -216,7 +86,7 @@ class Aftermath:
         policy = self._waivable(stack, signer, cosigner)
         order = Order(stack, "mitigated", policy)
         (blocked,) = prepare(find("schemas", "rand_hie"), [order], home, None)
-        execute([blocked], lambda spec, record: None)
+        execute([blocked], self._watch)
         then = datetime.now(UTC) - timedelta(days=30)
         last = f"{then + timedelta(days=7):%Y-%m-%d}"
         asked = Asked(
@@ -233,7 +103,7 @@ class Aftermath:
             raise AssayError(f"the waiver was not granted in the first place: {answer.result}")
         began = time.perf_counter()
         released = prepare_release(blocked.directory, "the waiver of last month")
-        execute([released], lambda spec, record: None)
+        execute([released], self._watch)
         seconds = time.perf_counter() - began
         records = chain_of(released.directory).records()
         gate, last_record = records[0], records[-1]
@@ -277,7 +147,7 @@ class Aftermath:
             shutil.rmtree(home, ignore_errors=True)
             order = Order(stack, "mitigated", find("policies", "rand_hie_pilot"))
             specs = prepare(find("schemas", "rand_hie"), [order], home, None)
-            execute(specs, lambda spec, record: None)
+            execute(specs, self._watch)
             if not any((home / "releases").rglob("*.json")):
                 raise AssayError("the run without a fault was not released, so nothing is compared")
             for column in self.columns:

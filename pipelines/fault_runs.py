@@ -9,8 +9,9 @@ referee unheard, and goes on to wherever that leads.
 from __future__ import annotations
 
 import json
+import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -59,11 +60,13 @@ class FaultRuns:
         folder: the matrix' folder; homes and data are made in it.
         contract: the contract's file.
         policy: the policy's file.
+        tell: is told what is done, a few words each time.
     """
 
     folder: Path
     contract: Path
     policy: Path
+    tell: Callable[[str], None]
     columns: tuple[Column, ...] = (Column.NATIVE, Column.ASSAY)
 
     def cells(self, stack: str, faults: Sequence[str]) -> Iterator[Cell]:
@@ -83,6 +86,10 @@ class FaultRuns:
 
     def _prepare(self, fault: str, stack: str, column: Column) -> Attempt:
         home = self.folder / HOMES / f"{fault}-{stack}-{column}"
+        if (finished := _finished(home)) is not None:
+            return Attempt(fault, stack, column, home, finished)
+        shutil.rmtree(home, ignore_errors=True)
+        self.tell(f"{fault}: reading the data")
         began = time.perf_counter()
         try:
             order = Order(stack, CANDIDATE, self._policy(fault))
@@ -109,7 +116,7 @@ class FaultRuns:
         return write_policy(self.policy, fault, path)
 
     def _execute(self, attempts: Sequence[Attempt]) -> None:
-        ready = [(a, a.spec) for a in attempts if a.spec is not None]
+        ready = [(a, a.spec) for a in attempts if a.spec is not None and not closing_of(a.spec)]
         if not ready:
             return
         plan = self.folder / f"plan-{ready[0][0].stack}.json"
@@ -119,7 +126,12 @@ class FaultRuns:
         }
         plan.write_text(json.dumps(orders), "utf-8")
         worker = ("pipelines.fault_worker", str(plan))
-        execute([spec for _, spec in ready], lambda spec, record: None, worker=worker)
+        faults = {spec.run_id: a.fault for a, spec in ready}
+        execute(
+            [spec for _, spec in ready],
+            lambda spec, record: self.tell(f"{faults[spec.run_id]}: {record.stage} is over"),
+            worker=worker,
+        )
 
     def _native_spoke(self, attempt: Attempt) -> bool:
         """Whether one run tells of both columns: it was refused, broke down, or was closed by both.
@@ -210,6 +222,25 @@ class FaultRuns:
         )  # fmt: skip
 
 
+def closing_of(spec: RunSpec) -> EvidenceRecord | None:
+    """The record that closed a run; None where it is open, or was broken off from outside."""
+    closing = next(
+        (r for r in chain_of(spec.directory).records() if r.stage == CLOSING_STAGE), None
+    )
+    if closing is None or closing.body["outcome"] != "interrupted":
+        return closing
+    return closing if str(closing.body["reason"]).startswith(BROKE_DOWN) else None
+
+
+def _finished(home: Path) -> RunSpec | None:
+    """The run of an earlier attempt, where it came to its end."""
+    for directory in sorted((home / "runs").glob("*")):
+        spec = RunSpec.load(directory)
+        if closing_of(spec) is not None:
+            return spec
+    return None
+
+
 def closed_record(spec: RunSpec) -> EvidenceRecord | None:
     """The record of the stage that closed a run; None where none did."""
     records = chain_of(spec.directory).records()
@@ -227,6 +258,6 @@ RUN_FAULTS = (*SQL, *SETTINGS, *dict.fromkeys(f for f, _ in INJECTIONS))
 """Faults that a run is made with."""
 
 
-def fault_runs(folder: Path) -> FaultRuns:
+def fault_runs(folder: Path, tell: Callable[[str], None]) -> FaultRuns:
     """Runs on the RAND Health Insurance Experiment under its pilot's policy, which releases."""
-    return FaultRuns(folder, find("schemas", "rand_hie"), find("policies", "rand_hie_pilot"))
+    return FaultRuns(folder, find("schemas", "rand_hie"), find("policies", "rand_hie_pilot"), tell)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -50,12 +50,12 @@ class Stock:
             raise AssayError(f"the stock {stack} pipeline broke off (output: {log.name})")
 
 
-def sources(folder: Path) -> tuple[Source, ...]:
+def sources(folder: Path, tell: Callable[[str], None]) -> tuple[Source, ...]:
     """The sources for a matrix in a folder; without a checkout there is no stock column."""
     from pipelines.fault_aftermath import Aftermath
     from pipelines.fault_runs import fault_runs
 
-    found: list[Source] = [fault_runs(folder), Aftermath(folder)]
+    found: list[Source] = [fault_runs(folder, tell), Aftermath(folder, tell)]
     if (ROOT / "benchmarks" / "stock" / "__main__.py").is_file():
         found.append(Stock(folder))
     return tuple(found)

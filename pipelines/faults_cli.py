@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,8 +98,8 @@ def _run(stack: str, names: Sequence[str], output: Path) -> None:
 
     console = Console(stderr=True, highlight=False)
     folder = writable_directory(output).resolve()
-    with console.status(f"{stack}: making runs with faults (minutes)"):
-        for cell in _missing_cells(stack, names, folder):
+    with console.status(f"{stack}: making runs with faults (minutes)") as status:
+        for cell in _missing_cells(stack, names, folder, lambda t: status.update(f"{stack}: {t}")):
             save_cell(folder, cell)
             console.print(
                 Text(f"{stack:<8} {cell.fault:<20} {cell.column:<7}"),
@@ -109,7 +109,9 @@ def _run(stack: str, names: Sequence[str], output: Path) -> None:
             )
 
 
-def _missing_cells(stack: str, names: Sequence[str], folder: Path) -> Iterator[Cell]:
+def _missing_cells(
+    stack: str, names: Sequence[str], folder: Path, tell: Callable[[str], None]
+) -> Iterator[Cell]:
     from components.compare.fault_matrix import read_matrix
     from components.contract.errors import InputError
     from pipelines.fault_sources import sources
@@ -118,7 +120,7 @@ def _missing_cells(stack: str, names: Sequence[str], folder: Path) -> Iterator[C
         known = {c.key for c in read_matrix(folder).cells}
     except InputError:
         known = set()
-    for source in sources(folder):
+    for source in sources(folder, tell):
         due = [n for n in names if any((n, stack, c) not in known for c in source.columns)]
         for cell in source.cells(stack, due):
             if cell.key not in known:

@@ -16,8 +16,9 @@ import pytest
 from components.compare.fault_catalogue import FAULTS
 from components.compare.faults import Cell, Column, Moment, Outcome
 from components.contract.errors import AssayError
-from pipelines.fault_aftermath import SPOIL, Aftermath, Spoilt
+from pipelines.fault_aftermath import Aftermath
 from pipelines.fault_runs import RUN_FAULTS, fault_runs
+from pipelines.spoilt_homes import SPOIL, Spoilt
 from tests.conformance.conftest import STACKS, Demo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -87,7 +88,7 @@ def run_cells(folder: Path) -> Cells:
     made = {
         (c.fault, stack, c.column): c
         for stack in STACKS
-        for c in fault_runs(folder).cells(stack, _made(stack))
+        for c in fault_runs(folder, lambda _: None).cells(stack, _made(stack))
     }
     return lambda fault, stack: {c: made[fault, stack, c] for c in (Column.NATIVE, Column.ASSAY)}
 
@@ -114,7 +115,7 @@ def test_a_fault_after_the_release_is_found_by_whom_it_should(
 ) -> None:
     if fault == "waiver_replayed" and stack not in _with_waivers():
         pytest.skip("a whole run of tfx: with ASSAY_FAULTS=all")
-    cells = {c.column: c for c in Aftermath(folder).cells(stack, [fault])}
+    cells = {c.column: c for c in Aftermath(folder, lambda _: None).cells(stack, [fault])}
     _held(cells, fault, stack)
 
 
