@@ -62,6 +62,8 @@ def _start(stack: str) -> None:
     from components.stacks.pytorch_stack import frameworks
 
     frameworks.start()
+    # Arrays this small gain nothing from a second thread, and lose much where cores are shared.
+    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     # Every fault begins with another file of the same name: no connection may outlive its use.
     os.environ["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"
 

@@ -90,8 +90,11 @@ class Stock:
             self._rows(GOOD)
             (self._now / WORK).mkdir()
             found, _ = self._make(settings())
-            if found.released is None or self._look(self._now):
-                raise AssayError(f"the stock {self.stack} pipeline does not release good rows")
+            if found.released is None:
+                why = found.stopped.message if found.stopped else "nothing"
+                raise AssayError(f"the stock {self.stack} run on good rows ended with: {why}")
+            if told := self._look(self._now):
+                raise AssayError(f"a look at a state without a fault tells: {told[0].message}")
             said = sorted(s.message for s in found.said)
             (self._now / "said.json").write_bytes(canonical_json({"said": said}))
             shutil.rmtree(kept, ignore_errors=True)
