@@ -126,10 +126,11 @@ def _judge(
 ) -> Iterator[Standing]:
     """What is gone of an item, by what accounts for it, and what is there."""
     gone: dict[int, list[Part]] = defaultdict(list)
+    # A tombstone from before its time accounts for nothing, whatever it says of itself.
+    first = policy.rules[item.kind].first_purge(item.made) if item.made else None
     for part in item.parts:
         if not part.copies:
-            made = item.made
-            gone[records.tombstone(part.place, part.sha256, made) if made else 0].append(part)
+            gone[records.tombstone(part.place, part.sha256, first) if first else 0].append(part)
     for number, parts in sorted(gone.items()):
         told = f"{len(parts)} of {len(item.parts)} parts are gone"
         if number:
@@ -167,7 +168,8 @@ def _present(
         return Standing(item.name, State.IN_EFFECT, why, item, parts)
     if not due:
         return Standing(item.name, State.KEPT, f"until {until}", item, parts, until)
-    numbers = {records.tombstone(p.place, p.sha256, made) for p in parts} or {0}
+    first = policy.rules[item.kind].first_purge(made)
+    numbers = {records.tombstone(p.place, p.sha256, first) for p in parts} or {0}
     number = min(numbers)
     why = f"since {until}"
     if number:

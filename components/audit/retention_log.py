@@ -84,7 +84,8 @@ class RetentionRecords:
         Args:
             place: where the part was.
             sha256: its digest, in hex.
-            made: when it was last known to be there; a tombstone from before then is none of it.
+            made: when it was last known to be there, or when it might be purged at the earliest; a
+                tombstone from before then is none of it.
         """
         found = [t.number for t in self.tombstones if t.parts.get(place) == sha256 and made <= t.at]
         return max(found, default=0)

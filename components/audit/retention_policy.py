@@ -6,7 +6,7 @@ import hashlib
 from calendar import isleap
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -30,19 +30,30 @@ class DataClass(StrEnum):
 class Rule:
     """How long one class is kept, in whole years, and the ids of the regulations that ask for it.
 
-    ``outputs`` are names of stage outputs that are of this class.
+    ``outputs`` are names of stage outputs that are of this class. ``at_least`` is the number of
+    years that the regulations ask for.
     """
 
     years: int
     serves: tuple[str, ...]
     outputs: tuple[str, ...]
+    at_least: int = 0
 
     def keep_until(self, since: datetime) -> date:
         """The last day, in UTC, on which something is kept; of a 29 February, the 1 March."""
-        day = since.astimezone(UTC).date()
-        if (day.month, day.day) == (2, 29) and not isleap(day.year + self.years):
-            return date(day.year + self.years, 3, 1)
-        return day.replace(year=day.year + self.years)
+        return _years_after(since, self.years)
+
+    def first_purge(self, made: datetime) -> datetime:
+        """When something made then may be purged at the earliest, however long it was in use."""
+        day = _years_after(made, self.at_least) + timedelta(days=1)
+        return datetime.combine(day, time(), UTC)
+
+
+def _years_after(since: datetime, years: int) -> date:
+    day = since.astimezone(UTC).date()
+    if (day.month, day.day) == (2, 29) and not isleap(day.year + years):
+        return date(day.year + years, 3, 1)
+    return day.replace(year=day.year + years)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +115,8 @@ def _rule(
                 where=f"{path}, field {where}.years",
                 expected=f"at least {at_least[rule]}",
             )
-    return Rule(held["years"], tuple(held["serves"]), tuple(held["outputs"]))
+    fewest = max((at_least.get(rule, 0) for rule in held["serves"]), default=0)
+    return Rule(held["years"], tuple(held["serves"]), tuple(held["outputs"]), fewest)
 
 
 def _require_known(path: Path, field: str, named: Collection[str], known: Collection[str]) -> None:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,13 @@ from components.audit.mutation_check import StackCheck, check_stack
 from components.audit.retention import State
 from components.audit.retention_holds import lift_hold, place_hold
 from components.audit.retention_log import append, purged, read_records
-from components.audit.retention_policy import RetentionPolicy
+from components.audit.retention_policy import DataClass, RetentionPolicy
 from components.audit.retention_purge import Purge, preview, purge, undisturbed
 from components.contract.contract_loader import load_contract
 from components.contract.errors import EvidenceError, InputError
 from components.contract.policy_loader import load_policy
 from components.datasets.canonical import ingest
+from components.decisions.decision_log import DecisionLog
 from components.lineage.digests import sha256_file
 from components.lineage.row_key import read_row_key
 from tests.recorded_store import recorded_store, sign_receipts
@@ -210,6 +212,28 @@ def test_a_tombstone_from_before_a_part_was_made_is_none_of_its(kept: RetainedHo
     assert records.tombstone(place, digest, LATER.replace(year=LATER.year + 1)) == 0
     assert records.tombstone(place, "0" * 64, NOW) == 0
     assert records.tombstone(place + "x", digest, NOW) == 0
+
+
+def test_a_tombstone_from_before_its_time_covers_no_deletion(kept: RetainedHome) -> None:
+    """Whoever has the home's key can sign one that gives the data another age."""
+    log = DecisionLog.open(kept.home, LOG)
+    (segment,) = log.segments
+    place, rule = f"decisions/{LOG}/{segment.file}", rules().rules[DataClass.DECISION_LOGS]
+    long_ago = NOW.replace(year=NOW.year - 20)
+    forged = {
+        "class": "decision_logs",
+        "name": f"decisions/{LOG}",
+        "parts": {place: segment.sha256},
+        "others": 0,
+        "policy": rules().digest,
+        "serves": list(rule.serves),
+        "years": rule.years,
+        "since": long_ago.isoformat(timespec="microseconds"),
+        "due": str(rule.keep_until(long_ago)),
+    }
+    append(kept.home, "tombstone", datetime.now(UTC), forged)
+    (kept.home / place).unlink()
+    assert states(kept.home)[f"decisions/{LOG}"] == {State.DELETED}
 
 
 def test_where_evidence_is_broken_nothing_goes(kept: RetainedHome) -> None:
