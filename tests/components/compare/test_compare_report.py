@@ -127,7 +127,7 @@ def test_a_forced_comparison_is_marked_everywhere(pair: list[RunSummary], tmp_pa
     sections = re.findall(r"<section .*?</section>", page, re.DOTALL)
     assert len(sections) == 10
     assert all(f'<p class="mark">{mark}</p>' in s for s in sections)
-    assert f'<p class="mark">{mark}</p>\n<header>' in page
+    assert f'<header><p class="mark">{mark}</p><h1>' in page
     assert "<title>NOT COMPARABLE" in page
     assert '@top-right { content: "NOT COMPARABLE\\3a  policy 1a and 2b"' in page
     assert "NOT COMPARABLE" not in page_of(pair, tmp_path)
