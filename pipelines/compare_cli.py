@@ -46,6 +46,7 @@ def compare(
     from components.compare.compare_report import write_comparison
     from components.compare.comparison_verdict import verdict
     from components.compare.fault_matrix import read_matrix
+    from components.lineage.durable import writable_directory
     from pipelines.compare_gather import choose, gather, read_measured, require_comparable
     from pipelines.json_output import print_json
 
@@ -55,6 +56,7 @@ def compare(
     with console.status("reading evidence and stores, and asking an auditor's questions"):
         chosen = choose(runs or [], home)
         require_comparable(chosen, force)
+        writable_directory(output)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         comparison = gather(chosen, matrix, tables, now, metadata.version("assay"))
         ids = [r.run_id for r in chosen.runs.values()]
