@@ -172,7 +172,7 @@ def _time_table(result: Mapping[str, Any]) -> Table:
                 "s",
                 made("seconds"),
                 "`make setup` into a new folder, without any cache",
-                note=f"with all downloads; {core}",
+                note=f"with downloads, torch from wherever pip is told to take it; {core}",
             ),
             Line("install processor seconds", "s", made("cpu_seconds"), _COMMAND),
             Line("import seconds", "s", middle("seconds"), _COMMAND, note=loaded),
