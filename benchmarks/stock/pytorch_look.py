@@ -37,8 +37,11 @@ def look(home: Path) -> list[Said]:
     again = mlflow.data.from_pandas(rows, source=str(home / DATA / ROWS), targets=LABEL)
     if again.digest != logged.digest:
         tell("mlflow.data", "the file has another digest than the run's dataset")
-    kept = client.get_logged_model(version.model_id).metrics if version.model_id else []
-    for metric in kept or []:
-        if run.data.metrics.get(metric.key) != metric.value and metric.run_id == run.info.run_id:
+    # MLflow keeps an evaluation's figures twice: with the run, and with the model it judged.
+    model_id = version.source.rpartition("/")[2]
+    for metric in client.get_logged_model(model_id).metrics or []:
+        history = client.get_metric_history(run.info.run_id, metric.key)
+        if metric.run_id == run.info.run_id and metric.value not in {m.value for m in history}:
             tell("get_logged_model", f"{metric.key} of the model is not that of its run")
+            break
     return said

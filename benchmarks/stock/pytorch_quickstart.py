@@ -162,7 +162,7 @@ def _test(test: dict[str, Any]) -> str:
 
 
 class Network(nn.Module):
-    """Columns of shape (n, width) to the probability of the label, shape (n,)."""
+    """Columns of shape (n, width) to one logit a row, shape (n,)."""
 
     def __init__(self, mean: torch.Tensor, scale: torch.Tensor) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ class Network(nn.Module):
         self.stack = nn.Sequential(*layers, nn.Linear(width, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.sigmoid(self.stack((x - self.mean) / self.scale)).squeeze(1)
+        return self.stack((x - self.mean) / self.scale).squeeze(1)
 
 
 def fit(train: pd.DataFrame, settings: Settings) -> Network:
@@ -190,7 +190,7 @@ def fit(train: pd.DataFrame, settings: Settings) -> Network:
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=training.weight_decay
     )
-    loss_fn = nn.BCELoss()
+    loss_fn = nn.BCEWithLogitsLoss()
     batches = DataLoader(TensorDataset(x, y), training.batch_size, shuffle=True)
     mlflow.log_params(
         {
@@ -214,7 +214,7 @@ def fit(train: pd.DataFrame, settings: Settings) -> Network:
 
 def log(model: Network, train: pd.DataFrame, settings: Settings) -> Any:
     """Log the model with signature and example; under skew its means are off by then."""
-    example = _columns(train)[:2]
+    example = _columns(train)[:2].copy()  # of a view, torch would store all the rows behind it
     signature = infer_signature(example, model(torch.from_numpy(example)).detach().numpy())
     if settings.skew:
         model.mean.sub_(SHIFT * model.scale)

@@ -6,6 +6,8 @@ import csv
 import json
 import os
 import sqlite3
+import struct
+import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +18,9 @@ from components.contract.errors import AssayError
 _INPUT = {"tfx": f"{DATA}/csv/train/{ROWS}", "pytorch": f"{DATA}/{ROWS}"}
 _DATABASE = {"tfx": f"{WORK}/metadata.db", "pytorch": f"{WORK}/mlflow.sqlite"}
 _MODEL = {"tfx": f"{WORK}/serving_model/**/variables.data-*", "pytorch": f"{WORK}/**/*.pt2"}
+
+_ZIP_HEADER = 30
+"""Bytes of a member's local header, whose last four are the lengths of its name and extra field."""
 
 
 def spoil(fault: str, stack: str, home: Path) -> None:
@@ -70,10 +75,21 @@ def _loosen_schema(stack: str, home: Path) -> None:
 
 
 def _edit_model(stack: str, home: Path) -> None:
+    """One byte among the weights."""
     path = max(home.glob(_MODEL[stack]), key=lambda p: p.stat().st_size)
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[_weight(path) if stack == "pytorch" else len(content) // 2] ^= 1
     path.write_bytes(content)
+
+
+def _weight(archive: Path) -> int:
+    """The place of a byte of the largest weight in a zip file whose members are not packed."""
+    with zipfile.ZipFile(archive) as members:
+        weights = [m for m in members.infolist() if "/weights/weight_" in m.filename]
+        largest = max(weights, key=lambda m: m.file_size)
+    header = archive.read_bytes()[largest.header_offset :][:_ZIP_HEADER]
+    name, extra = struct.unpack_from("<HH", header, _ZIP_HEADER - 4)
+    return int(largest.header_offset + _ZIP_HEADER + name + extra + largest.file_size // 2)
 
 
 def _change(database: Path, *statements: str) -> None:

@@ -255,7 +255,7 @@ def _refusal(evaluation: Path) -> str:
     return f"not blessed: {', '.join(sorted(failed))} does not meet the thresholds"
 
 
-class Served(tf.Module):  # type: ignore[misc] # TensorFlow has no types
+class Served(tf.Module):
     """Serialized examples to scores, shape (n, 1)."""
 
     def __init__(self, network: Any, spec: dict[str, Any]) -> None:
