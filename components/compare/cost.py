@@ -26,7 +26,7 @@ def cost_tables(runs: Mapping[str, RunSummary]) -> tuple[Table, ...]:
             and no bytes.
 
     Raises:
-        InputError: a module of a stack's room is not mapped to a stage.
+        InputError: a module of a stack's room is not mapped to a stage, or Assay is not installed.
         EvidenceError: what a run's evidence names cannot be read.
     """
     held = cost_packages.installed()
@@ -56,8 +56,15 @@ def packages_table(
     beside = {s: c.names - core.names for s, c in closures.items()}
     alone = {s: _alone(s, closures) - core.names for s in closures}
 
+    absent = "; ".join(
+        f"{s} is not installed here whole, so it has no figure: {', '.join(c.missing)}"
+        for s, c in closures.items()
+        if c.missing
+    )
+
     def line(name: str, unit: str, values: Mapping[str, float | str], note: str = "") -> Line:
-        return Line(name, unit, dict(values), evidence, note=note)
+        known = {s: None if closures[s].missing else v for s, v in values.items()}
+        return Line(name, unit, known, evidence, note="; ".join(n for n in (note, absent) if n))
 
     def size(names: Mapping[str, frozenset[str]]) -> dict[str, float]:
         return {s: cost_packages.megabytes(n, held) for s, n in names.items()}

@@ -16,6 +16,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from components.contract.errors import InputError
+
 ROOT = "assay"
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 _PATCHES = range(31)
@@ -59,6 +61,11 @@ class Closure:
     names: frozenset[str]
     conflicts: tuple[Conflict, ...]
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Requirements of which nothing is installed: the rest is then no measure of the extra."""
+        return tuple(sorted({c.requirement for c in self.conflicts if not c.found}))
+
 
 def installed() -> dict[str, Installed]:
     """Every distribution of this environment, by its canonical name."""
@@ -87,7 +94,14 @@ def closure(extra: str, held: Mapping[str, Installed], root: str = ROOT) -> Clos
         extra: ``tfx`` or ``pytorch``; empty for the core alone.
         held: what is installed, by canonical name.
         root: the project.
+
+    Raises:
+        InputError: the project itself is not installed.
     """
+    if root not in held:
+        raise InputError(
+            f"{root} is not installed", where="this Python environment", expected="`make setup`"
+        )
     direct = _names(_asked(held[root], extra))
     if extra:
         direct -= _names(_asked(held[root], ""))

@@ -25,7 +25,7 @@ CLOSURES = {
     "tfx": Closure(
         frozenset({"left"}),
         frozenset({"core", "both", "left"}),
-        (Conflict("left", "both<2", "2"), Conflict("left", "gone", "")),
+        (Conflict("left", "both<2", "2"), Conflict("left", "core<2", "2")),
     ),
     "pytorch": Closure(frozenset({"right"}), frozenset({"core", "both", "right"}), ()),
 }
@@ -63,8 +63,21 @@ def test_a_python_counts_where_every_direct_dependency_runs_and_the_note_says_wh
 def test_each_conflict_is_named_with_what_is_installed() -> None:
     table = conflicts_table(CLOSURES)
     assert _values(table, "left asks for both<2") == {"tfx": "2 is installed", "pytorch": NOT_ASKED}
-    assert _values(table, "left asks for gone")["tfx"] == "none is installed"
+    assert _values(table, "left asks for core<2")["tfx"] == "2 is installed"
     assert conflicts_table({"pytorch": CLOSURES["pytorch"]}).lines == ()
+
+
+def test_a_stack_that_is_not_installed_whole_has_no_figures() -> None:
+    """A part of it would look like a small stack."""
+    part = Closure(
+        frozenset({"left", "gone"}), frozenset({"core"}), (Conflict("left", "gone", ""),)
+    )
+    closures = {**CLOSURES, "tfx": part}
+    table = packages_table(closures, CORE, HELD)
+    assert all(line.values["tfx"] is None for line in table.lines)
+    assert all("tfx is not installed here whole" in line.note for line in table.lines)
+    assert _values(table, "distributions installed")["pytorch"] == 3
+    assert _values(conflicts_table(closures), "left asks for gone")["tfx"] == "none is installed"
 
 
 def test_the_tables_of_this_environment_and_two_runs(runs: list[RunSummary]) -> None:

@@ -17,6 +17,7 @@ from components.compare.cost_packages import (
     megabytes,
     supported,
 )
+from components.contract.errors import InputError
 
 
 def _held(*ones: Installed) -> dict[str, Installed]:
@@ -60,7 +61,15 @@ def test_an_unsatisfied_pin_is_found_and_named() -> None:
 
 def test_a_missing_distribution_is_a_conflict_with_nothing() -> None:
     held = {name: one for name, one in HELD.items() if name != "other"}
-    assert closure("pytorch", held).conflicts == (Conflict("assay", "Other", ""),)
+    found = closure("pytorch", held)
+    assert found.conflicts == (Conflict("assay", "Other", ""),)
+    assert found.missing == ("Other",)
+    assert closure("tfx", held).missing == ()
+
+
+def test_a_project_that_is_not_installed_is_refused() -> None:
+    with pytest.raises(InputError, match="other-project is not installed"):
+        closure("tfx", HELD, "other-project")
 
 
 def test_a_pre_release_that_was_installed_satisfies_what_asks_for_its_version() -> None:
