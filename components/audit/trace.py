@@ -173,7 +173,7 @@ def _of_the_decision(
     ):
         yield f"outcome {taken['outcome']} is not what score and threshold give"
     # Logs of before name no sentences; what they tell must be the policy's all the same.
-    if "sentences" in header and (header.get("adverse"), set(header["sentences"])) != (
+    if "sentences" in header and (header.get("adverse"), frozenset(header["sentences"])) != (
         rules.adverse,
         rules.sentences,
     ):
