@@ -74,7 +74,7 @@ app.add_typer(lineage_app, name="lineage")
 app.add_typer(retention_app, name="retention")
 
 _DEFAULT_HOME = Path(".assay")
-_INTERRUPTED_LINE = "assay: interrupted; what was recorded stays, run again to start anew"
+_INTERRUPTED_LINE = "assay: interrupted; what was recorded stays, give the same command again"
 
 
 @app.command()
