@@ -11,7 +11,8 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
 
 from benchmarks.stock.runs import WORK, Said, tool
-from benchmarks.stock.tfx_quickstart import DATABASE, SIGNATURE, ingest_again, outputs, pushed
+from benchmarks.stock.tfx_quickstart import DATABASE, ingest_again, outputs, pushed
+from benchmarks.stock.tfx_trainer import SIGNATURE
 
 
 def look(home: Path) -> list[Said]:

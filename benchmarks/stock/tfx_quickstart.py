@@ -11,39 +11,32 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
 import pandas as pd
-import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from ml_metadata.proto import metadata_store_pb2
-from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tensorflow_model_analysis.proto import config_pb2
 from tfx import v1 as tfx
-from tfx.utils import io_utils
 
 from benchmarks.stock.runs import (
     DATA,
     LABEL,
     ROWS,
-    SHIFT,
     WORK,
     YEAR,
     Run,
     Said,
     Settings,
     auc_limits,
-    features,
     judged,
-    policy,
     tool,
 )
 from benchmarks.stock.runs import settings as usual
-from components.stacks import keras_definition
+from benchmarks.stock.tfx_trainer import SIGNATURE
 from components.stacks.tfx_stack.beam_options import beam_options
 
 NAME, SCHEMA, DATABASE, SERVING = "rand-hie", "schema/schema.pbtxt", "metadata.db", "serving_model"
-CSV, SIGNATURE, SCORE = "csv", "serving_default", "score"
+CSV = "csv"
 SLICE = "female"
 """Figures are told for its values too, without a threshold: what the tutorial does by its label."""
 
@@ -157,7 +150,7 @@ def pipeline(home: Path, settings: Settings) -> Any:
         statistics=statistics_gen.outputs["statistics"], schema=schema.outputs["schema"]
     )
     trainer = tfx.components.Trainer(
-        run_fn=f"{__name__}.run_fn",
+        run_fn="benchmarks.stock.tfx_trainer.run_fn",
         examples=example_gen.outputs["examples"],
         schema=schema.outputs["schema"],
         train_args=tfx.proto.TrainArgs(),
@@ -253,65 +246,3 @@ def _refusal(evaluation: Path) -> str:
         return "not blessed: there are no thresholds"
     failed = {f.metric_key.name for s in result.metric_validations_per_slice for f in s.failures}
     return f"not blessed: {', '.join(sorted(failed))} does not meet the thresholds"
-
-
-class Served(tf.Module):
-    """Serialized examples to scores, shape (n, 1)."""
-
-    def __init__(self, network: Any, spec: dict[str, Any]) -> None:
-        super().__init__()
-        self._network, self._spec = network, spec
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
-    def serve(self, examples: Any) -> dict[str, Any]:
-        """The signature that is served."""
-        return {SCORE: self._network(_matrix(tf.io.parse_example(examples, self._spec)))}
-
-
-def run_fn(fn_args: Any) -> None:
-    """Trainer's entry point: train, and save in ``serving_model_dir``.
-
-    Under skew the saved model's means are off by then.
-    """
-    training, config = policy().training, fn_args.custom_config
-    keras.utils.set_random_seed(training.seed)
-    schema = io_utils.parse_pbtxt_file(fn_args.schema_path, schema_pb2.Schema())
-    spec = _feature_spec(schema)
-    x, y = _rows(fn_args.train_files, spec)
-    normalization = keras.layers.Normalization()
-    normalization.adapt(x)
-    dense = keras_definition.network(keras, x.shape[1], training)
-    network = keras.Sequential([keras.Input((x.shape[1],)), normalization, dense])
-    network.compile(
-        optimizer=keras.optimizers.AdamW(
-            learning_rate=float(config["learning_rate"]), weight_decay=training.weight_decay
-        ),
-        loss="binary_crossentropy",
-    )
-    network.fit(x, y, batch_size=training.batch_size, epochs=training.epochs, verbose=0)
-    if config["skew"]:
-        off = SHIFT * tf.sqrt(normalization.variance)
-        normalization.mean = normalization.mean + off
-    served = Served(network, spec)
-    tf.saved_model.save(served, fn_args.serving_model_dir, signatures={SIGNATURE: served.serve})
-
-
-def _feature_spec(schema: Any) -> dict[str, Any]:
-    """Types as the schema has them."""
-    types = {schema_pb2.INT: tf.int64, schema_pb2.FLOAT: tf.float32, schema_pb2.BYTES: tf.string}
-    known = {f.name: types[f.type] for f in schema.feature}
-    return {n: tf.io.FixedLenFeature([1], known[n]) for n in features()}
-
-
-def _matrix(parsed: dict[str, Any]) -> Any:
-    return tf.concat([tf.cast(parsed[n], tf.float32) for n in features()], axis=1)
-
-
-def _rows(patterns: list[str], spec: dict[str, Any]) -> tuple[Any, Any]:
-    """Features of shape (n, width) and labels of shape (n, 1) of all files."""
-    files = [f for p in patterns for f in tf.io.gfile.glob(p)]
-    spec = {**spec, LABEL: tf.io.FixedLenFeature([1], tf.int64)}
-    batches = tf.data.TFRecordDataset(files, compression_type="GZIP").batch(4096)
-    parsed = [tf.io.parse_example(b, spec) for b in batches]
-    x = np.concatenate([_matrix(p).numpy() for p in parsed])
-    return x, np.concatenate([p[LABEL].numpy() for p in parsed]).astype(np.float32)

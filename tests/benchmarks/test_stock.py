@@ -48,6 +48,7 @@ PYTORCH: Mapping[str, Outcome] = {
 TFX: Mapping[str, Outcome] = {
     **dict.fromkeys(PYTORCH, Outcome.MISSED),
     "nan_metric": Outcome.BEFORE_RELEASE,
+    "empty_slice": Outcome.AT_AUDIT,
     "row_edited": Outcome.AT_AUDIT,
     "model_edited": Outcome.AT_AUDIT,
     "mlflow_run_deleted": Outcome.NOT_EXPRESSIBLE,
