@@ -78,8 +78,10 @@ def _nothing(found: dict[str, Any]) -> str:
 
 
 def _print(found: dict[str, Any]) -> None:
+    from components.checks.suppression import UNDER
+
     for held in found["datasets"]:
-        rows = ", ".join(f"{n} rows of {split}" for split, n in held["rows"].items())
+        rows = ", ".join(f"{n or UNDER} rows of {split}" for split, n in held["rows"].items())
         typer.echo(f"dataset {held['dataset']} {held['version']}: {rows}")
     for held in found["runs"]:
         how = "was trained on it" if held["trained"] else "read it, and was not trained on it"

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from components.audit.evidence_runs import RunFacts, read_runs
 from components.audit.impact_decisions import Named, about, maker, of_releases
 from components.audit.retention_log import purged_names
+from components.checks.suppression import is_small
 from components.contract.bound_documents import entity_column
 from components.contract.errors import EvidenceError
 from components.contract.stages import Stage
@@ -58,11 +59,11 @@ def impact(home: Path, target: Target) -> dict[str, Any]:
         no longer has, ``runs`` that were released and have no evidence, ``logs`` of a release that
         is in no history, and of a person those that were purged; ``known``: the spans or source
         files that the home has, where one of them is asked about; ``datasets`` that hold the
-        target, with its rows by split; ``runs`` that read one of them, with ``trained`` where the
-        target is among the rows that their model was trained on; ``releases`` of those runs, with
-        all ``decisions`` that each has made; ``decisions`` by log and outcome, of a person: those
-        about them; else those of a model that depends on the target. Where a log was ``givenUp``,
-        they do not stand.
+        target, with its rows by split, None where they are 1 to 10 of a span or file; ``runs`` that
+        read one of them, with ``trained`` where the target is among the rows that their model was
+        trained on; ``releases`` of those runs, with all ``decisions`` that each has made;
+        ``decisions`` by log and outcome, of a person: those about them; else those of a model that
+        depends on the target. Where a log was ``givenUp``, they do not stand.
 
     Raises:
         InputError: there is no row key, or another one than a log was written with, and a person
@@ -93,7 +94,7 @@ def impact(home: Path, target: Target) -> dict[str, Any]:
             "logs": [x.log_id for x in logs if maker(x) not in map(_named, released) or x in lost],
         },
         "known": sorted({name for d in opened for name in _names(d, target)}),
-        "datasets": list(held.values()),
+        "datasets": [_told(h, target) for h in held.values()],
         "runs": [_run(r, runs, trained=n in trained) for n, r in touched.items()],
         "releases": [_release(r, logs, learned=r.run in trained) for r in releases],
         "decisions": _decisions(home, target, [x for x in logs if x not in lost], learned),
@@ -161,6 +162,13 @@ def _datasets(
     return found
 
 
+def _told(held: dict[str, Any], target: Target) -> dict[str, Any]:
+    """Rows of a span that are 1 to 10 out of sight; a person's own rows are nobody else's."""
+    if target.member is not None:
+        return held
+    return {**held, "rows": {s: None if is_small(n) else n for s, n in held["rows"].items()}}
+
+
 def _entities(home: Path, runs: Collection[RunFacts]) -> dict[str, str]:
     """The column that names a person in each dataset version, by the contract of who read it."""
     columns: dict[str, str] = {}
@@ -190,7 +198,9 @@ def _rows(dataset: Dataset, target: Target, entity: str | None) -> dict[str, int
 
 def _of_person(dataset: Dataset, split: str, entity: str, member: str) -> int:
     files = map(dataset.parquet, dataset.files(split=split))
-    people = (file.read(columns=[entity])[entity].cast(pa.string()) for file in files)
+    # One column needs no threads, and threads that are left behind can abort a process at its end.
+    read = (file.read(columns=[entity], use_threads=False) for file in files)
+    people = (table[entity].cast(pa.string()) for table in read)
     return sum(int(pc.sum(pc.equal(held, text_scalar(member))).as_py() or 0) for held in people)
 
 

@@ -63,7 +63,7 @@ class TrainingRows:
         """Row commitments, and names of persons where they are asked for, by span."""
         names = [ROW_COLUMN, *([self.entity] if self.entity else [])]
         return {
-            span: self.dataset.parquet(file).read(columns=names).to_pydict()
+            span: self.dataset.parquet(file).read(columns=names, use_threads=False).to_pydict()
             for span in self.dataset.manifest["splits"][self.split]["spans"]
             for file in self.dataset.files(split=self.split, spans=(span,))
         }

@@ -294,7 +294,8 @@ class DecisionLog:
         """
         content = self.read_segment(segment)
         try:
-            # Buffering ahead leaves threads behind that abort the process when it ends.
+            # Buffering ahead, and reading in threads, leaves threads behind that can abort the
+            # process when it ends.
             file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
             require_columns(file, segment.rows, self._told(segment))
         except (OSError, pa.ArrowException) as error:
@@ -313,7 +314,8 @@ class DecisionLog:
         """
         file = self.open_segment(segment)
         try:
-            rows = file.read(columns=None if columns is None else list(columns))
+            named = None if columns is None else list(columns)
+            rows = file.read(columns=named, use_threads=False)  # see ``open_segment``
             require_rows(rows, self.header, segment.first, self._told(segment))
         except (OSError, pa.ArrowException) as error:
             raise EvidenceError(f"{self._told(segment)} is no segment") from error
@@ -339,7 +341,7 @@ class DecisionLog:
         while row >= first + (rows := file.metadata.row_group(group).num_rows):
             first, group = first + rows, group + 1
         try:
-            held = file.read_row_group(group)
+            held = file.read_row_group(group, use_threads=False)
             require_rows(held, self.header, first, self._told(segment))
         except (OSError, pa.ArrowException) as error:
             raise EvidenceError(f"{self._told(segment)} is no segment") from error

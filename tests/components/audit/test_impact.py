@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.audit.impact import Target, impact
+from components.checks import suppression
 from components.contract.errors import EvidenceError, InputError
 from components.lineage.digests import canonical_json
 from components.stacks.process import ReleaseProcess
@@ -83,6 +84,21 @@ def test_a_person_who_was_decided_about(process) -> None:
     assert {x["decisions"] for x in logs} == {rows.count(rows[0])} == {len(logs[0]["ids"])}
     assert logs[0]["ids"][0] == "a-log.0000000000"
     assert not any(r["trained"] for r in found["runs"] if r["run"] == process.spec.run_id)
+
+
+def test_a_few_rows_of_a_span_are_not_counted_out(process, monkeypatch) -> None:
+    home, member = (
+        _home(process),
+        str(rows_of(process, "train")[process.contract.entity.name].to_pylist()[0]),
+    )
+    shown = impact(home, Target(span="2001"))
+    monkeypatch.setattr(suppression, "FEWEST_SHOWN", 1_000_000)
+    told = impact(home, Target(span="2001"))
+    for before, now in zip(shown["datasets"], told["datasets"], strict=True):
+        assert min(before["rows"].values()) > 0
+        assert now["rows"] == dict.fromkeys(before["rows"])
+    assert told["runs"] == shown["runs"]
+    assert impact(home, Target(member=member))["datasets"][0]["rows"]["train"] > 0
 
 
 def test_a_person_without_rows_is_a_clear_answer(process) -> None:
