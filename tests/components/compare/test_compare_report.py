@@ -153,10 +153,10 @@ def test_a_claim_leads_to_the_file_that_carries_it(pair: list[RunSummary], tmp_p
 
 
 def test_no_link_leads_out_of_the_folder_of_faults(pair: list[RunSummary], tmp_path: Path) -> None:
-    (tmp_path / "faults").mkdir()
+    (tmp_path / "faults" / "in").mkdir(parents=True)
     (tmp_path / "secret.txt").touch()
     held = matrix()
-    cells = tuple(replace(c, evidence="faults/../../secret.txt") for c in held.cells)
+    cells = tuple(replace(c, evidence="in/../../secret.txt") for c in held.cells)
     made = comparison(pair, faults=replace(held, cells=cells))
     page = to_html(made, tmp_path / "out", tmp_path / "faults").decode()
     assert 'secret.txt"' not in page

@@ -93,7 +93,7 @@ def test_it_renders_and_keeps_nobody_out(
     assert [(v["id"], v["nodes"][0]["html"]) for v in found] == []
     # The page itself never scrolls sideways, and no table needs a frame to be read.
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.screenshot(path=tmp_path / "page.png", full_page=True)
+    assert page.screenshot(path=tmp_path / "page.png")
     assert wrong == []
     context.close()
 
