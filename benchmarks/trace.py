@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,22 +49,33 @@ def write_log(home: Path, decisions: int) -> DecisionLog:
         "releaseDigest": release.digest, "run": release.run, "model": release.model,
         "policy": release.policy, "contract": release.contract, "threshold": repr(threshold),
         "batch": "0" * 64, "check": {"status": "PASS", "reason": "a benchmark's"},
-        "route": "decide", "actor": "benchmark", "adverse": "selected",
+        "route": "decide", "actor": "benchmark", "adverse": policy.decision.adverse,
+        "sentences": sorted(set(policy.decision.reasons.values())),
         "startedAt": datetime.now(UTC).isoformat(),
     }  # fmt: skip
     log = DecisionLog.create(home, new_log_id(stack), header)
     tag = entity_tag(load_or_create_row_key(home / "keys" / "row.key"), _MEMBER)
     random = np.random.default_rng(1)
+    told = Told(threshold, policy.decision.adverse, header["sentences"][0])
     for first in range(0, decisions, SEGMENT_ROWS):
-        log.append(_segment(first, min(SEGMENT_ROWS, decisions - first), threshold, tag, random))
+        log.append(_segment(first, min(SEGMENT_ROWS, decisions - first), told, tag, random))
         print(f"\r{first + SEGMENT_ROWS:,} decisions written", end="", file=sys.stderr)
     print(file=sys.stderr)
     log.close()
     return log
 
 
+@dataclass(frozen=True)
+class Told:
+    """From which score on a case is selected, which outcome is adverse, and what is told then."""
+
+    threshold: float
+    adverse: str
+    sentence: str
+
+
 def _segment(
-    first: int, rows: int, threshold: float, tag: bytes, random: np.random.Generator
+    first: int, rows: int, told: Told, tag: bytes, random: np.random.Generator
 ) -> pa.Table:
     numbers = np.arange(first, first + rows)
     scores = random.random(rows)
@@ -73,13 +85,14 @@ def _segment(
         people[i] = tag
     content = random.bytes(32 * rows)
     now = np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")
+    outcomes = np.where(scores >= told.threshold, "selected", "not_selected")
     columns = [
         pa.array(numbers),
         pa.array([content[i : i + 32] for i in range(0, len(content), 32)], pa.binary(32)),
         pa.array(people, pa.binary(16)),
         pa.array(scores),
-        pa.array(np.where(scores >= threshold, "selected", "not_selected")),
-        pa.array([["one reason"] if s >= threshold else [] for s in scores], SCHEMA.types[5]),
+        pa.array(outcomes),
+        pa.array([[told.sentence] if o == told.adverse else [] for o in outcomes], SCHEMA.types[5]),
         pa.array(np.full(rows, now), pa.timestamp("us", tz="UTC")),
     ]
     return pa.table(columns, schema=SCHEMA)

@@ -5,6 +5,7 @@ Nothing signed is looked at: this is as far as an auditor comes who has the stor
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -27,8 +28,8 @@ def native_audit(reading: StoreReading, home: Path) -> list[str]:
     """
     graph = reading.graph
     kept = {v for e in reading.entries.values() for k, v in e.items() if _KEPT in k}
-    pushed = [told for e in reading.entries.values() for told in _pushed(e, home)]
-    return [*_datasets(graph, home), *_registered(graph, kept), *pushed, *_releases(graph)]
+    of_runs = [t for e in reading.entries.values() for t in (*_pushed(e, home), *_figures(e))]
+    return [*_datasets(graph, home), *_registered(graph, kept), *of_runs, *_releases(graph)]
 
 
 def _datasets(graph: LineageGraph, home: Path) -> Iterator[str]:
@@ -66,6 +67,19 @@ def _pushed(entries: Entries, home: Path) -> Iterator[str]:
             yield f"no model is at {place}, where the store says that it was pushed"
         elif sha256_tree(path) != entries.get(f"{artifact}/custom_property/assay_sha256"):
             yield f"the model at {place} has another digest than in the store"
+
+
+def _figures(entries: Entries) -> Iterator[str]:
+    """MLflow keeps a figure twice, with the run and with the model that it is about."""
+    of_models: dict[str, set[str]] = defaultdict(set)
+    for key, value in entries.items():
+        kind, _, rest = key.partition("/")
+        if kind == "logged_model" and "/metric/" in rest:
+            of_models[rest.partition("/metric/")[2].rsplit("/", 2)[0]].add(str(value))
+    for key, value in entries.items():
+        name = key.partition("/latest_metric/")[2]
+        if name in of_models and str(value) not in of_models[name]:
+            yield f"{name} of the run is another than that of its model"
 
 
 def _releases(graph: LineageGraph) -> Iterator[str]:

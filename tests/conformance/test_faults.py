@@ -57,7 +57,7 @@ EXPECTED: dict[str, dict[str, tuple[Outcome, Outcome]]] = {
     "schema_loosened": dict.fromkeys(STACKS, (MISSED, AT_AUDIT)),
     "model_edited": dict.fromkeys(STACKS, (AT_AUDIT, AT_AUDIT)),
     "mlflow_run_deleted": {"tfx": (NEVER, NEVER), "pytorch": (AT_AUDIT, AT_AUDIT)},
-    "mlflow_metric_edited": {"tfx": (NEVER, NEVER), "pytorch": (MISSED, AT_AUDIT)},
+    "mlflow_metric_edited": {"tfx": (NEVER, NEVER), "pytorch": (AT_AUDIT, AT_AUDIT)},
     "alias_moved": {"tfx": (NEVER, NEVER), "pytorch": (AT_AUDIT, AT_AUDIT)},
     "mlmd_property_edited": {"tfx": (MISSED, AT_AUDIT), "pytorch": (NEVER, NEVER)},
     "mlmd_run_deleted": {"tfx": (AT_AUDIT, AT_AUDIT), "pytorch": (NEVER, NEVER)},
