@@ -50,8 +50,8 @@ def write_comparison(
         faults: folder of the fault matrix, so that cells can be followed to what carries them.
 
     Raises:
-        InputError: the directory cannot be written, two tables have one name, or there is so much
-            in the tables that the page would be too large.
+        InputError: the directory cannot be written or holds tables of another comparison, two
+            tables have one name, or they hold so much that the page would be too large.
     """
     writable_directory(directory)
     page = to_html(comparison, directory, faults)

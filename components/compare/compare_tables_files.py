@@ -39,7 +39,8 @@ def write_tables(comparison: Comparison, grids: Sequence[Grid], directory: Path)
     """Write every table and the comparison as a whole; returns the files.
 
     Raises:
-        InputError: the directory cannot be written, or two tables would have one file.
+        InputError: the directory cannot be written or holds tables of another comparison, or two
+            tables would have one file.
     """
     names = [file_name(g) for g in grids]
     if twice := [n for n in names if names.count(n) > 1]:
@@ -55,6 +56,13 @@ def write_tables(comparison: Comparison, grids: Sequence[Grid], directory: Path)
     for name, grid in zip(names, grids, strict=True):
         written[folder / f"{name}.json"] = _json(grid.to_json(mark))
         written[folder / f"{name}.csv"] = to_csv(grid, mark)
+    # Another comparison's table would stand beside this one's page, and maybe without its mark.
+    if strange := sorted(p.name for p in folder.iterdir() if p not in written):
+        raise InputError(
+            f"holds {strange[0]!r}, which is not of this comparison",
+            where=str(folder),
+            expected="a new folder, or one without it",
+        )
     for path, content in written.items():
         write_atomically(path, content)
     return list(written)

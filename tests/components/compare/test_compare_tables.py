@@ -95,6 +95,18 @@ def test_two_tables_of_one_file_are_refused(pair: list[RunSummary], tmp_path: Pa
         write_tables(made, tables.grids(made), tmp_path)
 
 
+def test_a_table_of_another_comparison_does_not_stay_beside_this_one(
+    pair: list[RunSummary], tmp_path: Path
+) -> None:
+    earlier = comparison(pair, tables=[table("install")])
+    write_tables(earlier, tables.grids(earlier), tmp_path)
+    write_tables(earlier, tables.grids(earlier), tmp_path)
+    forced = comparison(pair, differences=["code a and b"])
+    with pytest.raises(InputError, match="holds 'install.csv', which is not of this comparison"):
+        write_tables(forced, tables.grids(forced), tmp_path)
+    assert json.loads((tmp_path / "comparison.json").read_text())["notComparable"] == []
+
+
 def test_sheets_with_long_names_are_told_apart() -> None:
     grids = [grid(name="x" * 40 + str(i)) for i in range(3)]
     names = openpyxl.load_workbook(io.BytesIO(to_workbook(grids, ""))).sheetnames
