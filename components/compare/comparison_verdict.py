@@ -169,7 +169,11 @@ def _cost(comparison: Comparison) -> str:
     sizes = next((x.values for x in (packages.lines if packages else ()) if x.unit == "MB"), {})
     told = [
         f"{name_of(s)} took {comparison.runs[s].seconds:,.0f} s"
-        + (f" and {size:,.0f} MB installed" if isinstance(size := sizes.get(s), (int, float)) else "")
+        + (
+            f" and {size:,.0f} MB installed"
+            if isinstance(size := sizes.get(s), (int, float))
+            else ""
+        )
         for s in comparison.stacks
     ]
     return f"For its run, {' and '.join(told)}."
