@@ -30,6 +30,7 @@ from components.decisions.decision_log import (
     OUTCOMES,
     SEGMENT_ROWS,
     DecisionLog,
+    Segment,
 )
 from components.decisions.log import NOT_SELECTED, SELECTED
 from components.decisions.log_form import REVIEW, SCHEMA
@@ -96,21 +97,33 @@ def score_batch(
     done = log.rows
     watch(done)
     logged = {segment.first: segment for segment in log.segments}
-    for first, rows, names in _named(rules.contract, source, key):
-        if first in logged:
-            held = log.rows_of(logged[first], ["assay_row"])["assay_row"]
-            if held.to_pylist() != names.result().to_pylist():
-                _give_up(log, source)
-        fresh = rows.slice(max(0, done - first))
-        if fresh.num_rows:
-            known = rows.num_rows - fresh.num_rows
-            decisions = _decide(first + known, fresh, scorer, rules, key)
-            place, field = _UNNAMED.get_field_index("assay_entity"), SCHEMA.field("assay_row")
-            log.append(decisions.add_column(place, field, names.result().slice(known)))
-            watch(log.rows)
+    # A segment is written while the next one is scored; one at a time, so their order stands.
+    with ThreadPoolExecutor(1) as writer:
+        writing: Future[Segment] | None = None
+        for first, rows, names in _named(rules.contract, source, key):
+            if first in logged:
+                held = log.rows_of(logged[first], ["assay_row"])["assay_row"]
+                if held.to_pylist() != names.result().to_pylist():
+                    _give_up(log, source)
+            fresh = rows.slice(max(0, done - first))
+            if fresh.num_rows:
+                known = rows.num_rows - fresh.num_rows
+                decisions = _decide(first + known, fresh, scorer, rules, key)
+                place, field = _UNNAMED.get_field_index("assay_entity"), SCHEMA.field("assay_row")
+                named = decisions.add_column(place, field, names.result().slice(known))
+                _await(writing, log, watch)
+                writing = writer.submit(log.append, named)
+        _await(writing, log, watch)
     if batch_digest(key, source) != log.header["batch"]:
         _give_up(log, source)
     log.close()
+
+
+def _await(writing: Future[Segment] | None, log: DecisionLog, watch: Watch) -> None:
+    """Wait until a segment is written; what went wrong there is raised here."""
+    if writing is not None:
+        writing.result()
+        watch(log.rows)
 
 
 def _give_up(log: DecisionLog, source: RowSource) -> NoReturn:
