@@ -61,15 +61,19 @@ def rules(clinic: Contract) -> Policy:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file is for one process, and so is all of ``conformance``, whose runs take minutes to make.
 
-    That one comes first, so that the other process is not done long before it.
+    That one comes first, and then what else makes whole runs, so that both are done at one time.
     """
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("conformance" if _conforms(item) else item.path))
-    items.sort(key=lambda item: not _conforms(item))
+        room = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(room if room == _LONGEST[0] else item.path))
+    items.sort(key=lambda item: _place(item.path.parent.name))
 
 
-def _conforms(item: pytest.Item) -> bool:
-    return item.path.parent.name == "conformance"
+def _place(room: str) -> int:
+    return _LONGEST.index(room) if room in _LONGEST else len(_LONGEST)
+
+
+_LONGEST = ("conformance", "docs", "benchmarks", "agreement")
 
 
 # The tally of tests/agreement, told at the end wherever its tests ran. Here and not beside them:
