@@ -108,7 +108,7 @@ demo: setup ## take real data through both stacks and write a report
 
 test: dev-tools test-tools ## run the tests
 	@echo "assay: running the tests, two files at a time"
-	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 lint: dev-tools ## check style, types and the direction of imports
 	@echo "assay: ruff"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from components.contract.contract import Contract
 from components.contract.contract_loader import load_contract
@@ -57,15 +58,26 @@ def rules(clinic: Contract) -> Policy:
     return clinic_documents.policy(clinic.path.parent, clinic)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class ByRoom(LoadScopeScheduling):
     """A file is for one process, and so is all of ``conformance``, whose runs take minutes to make.
 
-    That one comes first, and then what else makes whole runs, so that both are done at one time.
+    Not by marks and ``--dist loadgroup``: pytest 9 no longer takes the names that it gives.
     """
-    for item in items:
-        room = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(room if room == _LONGEST[0] else item.path))
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        room = path.rpartition("/")[0]
+        return room if room.endswith(f"/{_LONGEST[0]}") else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByRoom:
+    """How tests are dealt out, whatever ``--dist`` says."""
+    return ByRoom(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What makes whole runs comes first, so that both processes are done at one time."""
     items.sort(key=lambda item: _place(item.path.parent.name))
 
 

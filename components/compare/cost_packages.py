@@ -74,7 +74,8 @@ def installed() -> dict[str, Installed]:
         name = canonicalize_name(one.metadata["Name"])
         # The first on the path is the one that Python would import.
         if name not in found:
-            needs = one.metadata["Requires-Python"] or ""
+            told = one.metadata  # it raises for what is absent, in some versions
+            needs = told["Requires-Python"] if "Requires-Python" in told else ""  # noqa: SIM401
             requires = tuple(one.requires or ())
             found[name] = Installed(name, one.version, requires, needs, _size(one))
     return found
