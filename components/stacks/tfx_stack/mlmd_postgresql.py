@@ -56,6 +56,7 @@ def keep_backslashes() -> None:
         call(self, method, sent, response)
         _exchange(response, _APART, _BACKSLASH)
 
+    MetadataStore.writes_apart = False  # of a store of another kind that was opened before
     MetadataStore.__init__, MetadataStore._pywrap_cc_call = opened, called
 
 

@@ -112,8 +112,10 @@ class CountedStore(MetadataStore):  # type: ignore[misc]
         path = _sqlite_file(mlmd_uri(home))
         if path is not None and not writable:
             _require_sqlite(path, self._shown)
+        # Before MLMD's own opening is looked up, which the first connection to PostgreSQL changes.
+        config = connection(home, read_only=not writable)
         try:
-            super().__init__(connection(home, read_only=not writable))
+            super().__init__(config)
         except RuntimeError as error:
             raise _not_opened(str(error), self._shown) from error
 

@@ -362,6 +362,34 @@ def test_a_server_holds_texts_as_long_as_tfxs(tmp_path: Path, on_server: str, se
     assert indexes.count('"left"(string_value, 255)') == 3
 
 
+def test_the_first_store_of_a_server_keeps_backslashes_and_a_file_opened_before_works(
+    tmp_path: Path, on_server: str
+) -> None:
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from ml_metadata.proto import metadata_store_pb2 as pb\n"
+        "from components.stacks.store_uris import MLMD_VARIABLE\n"
+        "from components.stacks.tfx_stack.mlmd_store import CountedStore\n"
+        "uri = os.environ.pop(MLMD_VARIABLE)\n"
+        "filed = CountedStore(Path(sys.argv[1]), writable=True)\n"
+        "os.environ[MLMD_VARIABLE] = uri\n"
+        "served = CountedStore(Path(sys.argv[1]), writable=True)\n"
+        "for store in (served, filed):\n"
+        "    kind = store.put_context_type(pb.ContextType(name='kind'))\n"
+        "    context = pb.Context(type_id=kind, name='one')\n"
+        "    context.custom_properties['text'].string_value = 'back\\\\slash'\n"
+        "    store.put_contexts([context])\n"
+        "    print(store.get_contexts()[0].custom_properties['text'].string_value)\n"
+    )
+    # In a process of its own: MLMD's client is taught once in each.
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.splitlines() == ["back\\slash"] * 2
+
+
 def test_a_database_that_is_not_there_is_not_made(
     tmp_path: Path, on_server: str, server: Any
 ) -> None:
