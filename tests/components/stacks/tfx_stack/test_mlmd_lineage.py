@@ -223,13 +223,14 @@ def test_a_deleted_run_is_gone(history: list[ReleaseProcess], home: Path) -> Non
 def test_an_edited_figure_contradicts_the_evidence(
     history: list[ReleaseProcess], home: Path
 ) -> None:
-    old, new = 'roc_auc@overall":"0', 'roc_auc@overall":"1'
+    # A figure that tells of no small group, and so is in the store and in the evidence.
+    old, new = 'brier@overall":"0', 'brier@overall":"1'
     changed = "SET string_value = replace(string_value, ?, ?) WHERE name = 'assay_figures'"
     edit(home, f"UPDATE ExecutionProperty {changed}", old, new)
     stage = f"stage/{history[0].spec.run_id}/release_gate"
-    edited = MlmdLineage(home).read().graph.nodes[stage].attributes["figure:roc_auc@overall"]
+    edited = MlmdLineage(home).read().graph.nodes[stage].attributes["figure:brier@overall"]
     evidence = EvidenceLineage(home, "tfx").read().graph.nodes[stage]
-    assert edited == "1" + evidence.attributes["figure:roc_auc@overall"][1:]
+    assert edited == "1" + evidence.attributes["figure:brier@overall"][1:]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"rows": 1}', '{"rows": {"sha256": 1}}'])
