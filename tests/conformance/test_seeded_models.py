@@ -9,8 +9,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from components.contract.stages import Stage
+from components.datasets.canonical import Dataset
 from components.lineage.evidence import chain_of
+from components.release.judging import judge_again
+from components.release.recomputation import dataset_directory
 from components.release.records import read_releases
+from components.release.run_evidence import read_evidence
 from components.release.run_summary import NOT_RUN, RunSummary
 from tests.conformance.conftest import ASSAY, GOOD, PENALISED, STACKS, Insurer
 from tests.seeded import FAULTS
@@ -29,6 +33,20 @@ def closed(side: dict | None) -> dict[str, str]:
     """Rules that one side does not pass, with their status."""
     return {f["rule"]: f["status"] for f in (side or {"findings": []})["findings"]
             if f["status"] != "PASS"}  # fmt: skip
+
+
+def true_gap(run: RunSummary) -> float:
+    """The gap between the sexes, from the scores that the run stored: records hide small cells."""
+    evidence = read_evidence(run.directory)
+    home = run.directory.parent.parent
+    dataset = Dataset.open(dataset_directory(home / "datasets", evidence.inputs))
+    gate = evidence.own[Stage.RELEASE_GATE]
+    artifacts = run.directory / "artifacts"
+    _, judged = judge_again(dataset, run.contract, run.policy, artifacts, gate)
+    (gap,) = [
+        m.value for m in judged.measurements if (m.name, m.slice) == ("tpr_difference", "sex")
+    ]
+    return gap
 
 
 @both_stacks
@@ -74,9 +92,8 @@ def test_an_honest_model_is_released(insurer: Insurer, stack: str) -> None:
 
 @both_stacks
 def test_the_penalty_narrows_the_gap_without_the_attribute(insurer: Insurer, stack: str) -> None:
-    before = insurer.runs["biased", stack].figure("tpr_difference", "sex")
-    after = insurer.runs[PENALISED, stack].figure("tpr_difference", "sex")
-    assert after.value < before.value - 0.05
+    before, after = (true_gap(insurer.runs[name, stack]) for name in ("biased", PENALISED))
+    assert after < before - 0.05
     facts = bodies(insurer.runs[PENALISED, stack])["train"]
     assert facts["candidate"] == "penalised"
 
