@@ -45,9 +45,9 @@ def with_two_rows_a_category(document: clinic.Document) -> None:
     document["training"]["min_category_count"] = 5
 
 
-def rows_with_codes() -> list[dict[str, str]]:
+def rows_with_codes(people: int = 120) -> list[dict[str, str]]:
     """The clinic's rows, with a code, a dose, and a category that few rows hold."""
-    rows = clinic.rows(people=120)
+    rows = clinic.rows(people)
     for i, row in enumerate(rows):
         row["plan=code\\n"] = str([1, 2, 10, 20][i % 4]) if i % 9 else ""
         row["dose"] = ["0.1", "2.5", "1e-07"][i % 3]
@@ -57,10 +57,10 @@ def rows_with_codes() -> list[dict[str, str]]:
     return rows
 
 
-def learnable_rows() -> list[dict[str, str]]:
+def learnable_rows(people: int = 120) -> list[dict[str, str]]:
     """The clinic's rows with everybody's age, and readmissions that mostly follow from the cost."""
     chance = random.Random(1)
-    found = rows_with_codes()
+    found = rows_with_codes(people)
     for row in found:
         row["age"] = row["age"] or "50"
         costly = float(row["cost"]) > 70
