@@ -52,6 +52,10 @@ def faults(
     others = [_beside(s, chosen, output) for s in stacks[1:]]
     try:
         _run(stacks[0], chosen, output)
+    except BaseException:
+        for process in others:
+            process.terminate()
+        raise
     finally:
         codes = [process.wait() for process in others]
     if failed := [s for s, code in zip(stacks[1:], codes, strict=True) if code]:
@@ -112,14 +116,10 @@ def _run(stack: str, names: Sequence[str], output: Path) -> None:
 def _missing_cells(
     stack: str, names: Sequence[str], folder: Path, tell: Callable[[str], None]
 ) -> Iterator[Cell]:
-    from components.compare.fault_matrix import read_matrix
-    from components.contract.errors import InputError
+    from components.compare.fault_matrix import has_cells, read_matrix
     from pipelines.fault_sources import sources
 
-    try:
-        known = {c.key for c in read_matrix(folder).cells}
-    except InputError:
-        known = set()
+    known = {c.key for c in read_matrix(folder).cells} if has_cells(folder) else set()
     for source in sources(folder, tell):
         due = [n for n in names if any((n, stack, c) not in known for c in source.columns)]
         for cell in source.cells(stack, due):

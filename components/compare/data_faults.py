@@ -6,6 +6,7 @@ They are written for the RAND Health Insurance Experiment, whose columns are des
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import yaml
 from components.contract.policy import Policy
 from components.datasets.canonical import split_of
 from components.datasets.sources import RowSource, reading
+from components.lineage.durable import write_atomically
 
 _CURRENT = "year IN ('3', '4')"
 _SPENDING = ("outpdol", "drugdol", "suppdol", "mentdol", "inpdol", "meddol")
@@ -61,8 +63,10 @@ def write_rows(source: RowSource, fault: str | None, policy: Policy, path: Path)
         database.execute(f"CREATE TABLE rows AS {source.sql}")
         if fault == "empty_slice":
             _keep_nobody_black_in_evaluation(database, policy)
-        database.execute(f"COPY ({query}) TO '{path}' (HEADER)")
-    return path
+        # The two stacks' halves may both be writing it, and either may be stopped.
+        begun = path.with_name(f".{path.stem}-{os.getpid()}")
+        database.execute(f"COPY ({query}) TO '{begun}' (FORMAT csv, HEADER)")
+    return begun.replace(path)
 
 
 def _keep_nobody_black_in_evaluation(database: duckdb.DuckDBPyConnection, policy: Policy) -> None:
@@ -102,5 +106,5 @@ def write_policy(policy: Path, fault: str | None, path: Path) -> Path:
     document = yaml.safe_load(policy.read_bytes())
     if fault is not None and fault in SETTINGS:
         SETTINGS[fault](document)
-    path.write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
+    write_atomically(path, yaml.safe_dump(document, sort_keys=False).encode())
     return path

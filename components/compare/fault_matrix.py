@@ -96,6 +96,11 @@ def save_cell(folder: Path, cell: Cell) -> Path:
     return path
 
 
+def has_cells(folder: Path) -> bool:
+    """Whether a folder holds a cell, sound or not."""
+    return any((folder / CELLS).glob("*.json"))
+
+
 def read_matrix(folder: Path) -> FaultMatrix:
     """The matrix that `assay faults` left in a folder, finished or not.
 

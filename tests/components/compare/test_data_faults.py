@@ -132,3 +132,17 @@ def test_a_policy_is_changed_where_the_fault_says(tmp_path: Path, name: str) -> 
 def test_a_policy_without_a_fault_says_the_same(tmp_path: Path) -> None:
     written = write_policy(PILOT, None, tmp_path / "p.yaml")
     assert yaml.safe_load(written.read_bytes()) == yaml.safe_load(PILOT.read_bytes())
+
+
+def test_rows_that_cannot_be_written_whole_leave_what_was_there(
+    rand_hie_contract: Contract,
+    rand_hie_policy: Policy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("whole")
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk")))
+    with pytest.raises(OSError, match="disk"):
+        write_rows(open_source(rand_hie_contract), None, rand_hie_policy, path)
+    assert path.read_text() == "whole"
