@@ -59,7 +59,7 @@ def check_outputs(home: Path, run: RunFacts, *, standing: bool = False) -> FileC
     The model that a ``standing`` release serves has to be there.
     """
     directory = home / "runs" / run.run
-    places = _places(directory)
+    places = left_in(directory)
     checked = gone = 0
     found: list[Difference] = []
     for stage in run.stages:
@@ -80,7 +80,7 @@ def check_outputs(home: Path, run: RunFacts, *, standing: bool = False) -> FileC
     return FileCheck(checked, gone, tuple(unique))
 
 
-def _places(directory: Path) -> Mapping[str, Sequence[Path]]:
+def left_in(directory: Path) -> Mapping[str, Sequence[Path]]:
     """Every file and folder that the run's stages left, by its base name."""
     found: dict[str, list[Path]] = defaultdict(list)
     for root in _ROOTS:

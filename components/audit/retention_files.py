@@ -13,12 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.audit.artifact_check import left_in
 from components.audit.evidence_runs import RunFacts, StageFacts
 from components.audit.retention_items import Part
 from components.audit.retention_policy import DataClass, RetentionPolicy
 
-_ROOTS = ("artifacts", "native")
-_BOOKKEEPING = ".system"
 """Where TFX notes executions; nothing of it is an output."""
 
 Places = Mapping[str, Sequence[Path]]
@@ -50,7 +49,7 @@ def files_of(home: Path, run: RunFacts, policy: RetentionPolicy) -> RunFiles:
     of none where the policy does not know one of the outputs.
     """
     directory = home / "runs" / run.run
-    places = _walk(directory)
+    places = left_in(directory)
     owners = _owners(run, policy)
     parts: dict[DataClass | None, list[Part]] = defaultdict(list)
     for stage in run.stages:
@@ -78,17 +77,6 @@ def _owners(run: RunFacts, policy: RetentionPolicy) -> dict[str, DataClass | Non
         for output, name, _, _ in stage.outputs:
             kinds = {policy.class_of(output), found.get(name, policy.class_of(output))}
             found[name] = min(kinds, key=order.index)
-    return found
-
-
-def _walk(directory: Path) -> Places:
-    """Every file and folder that the run's stages left, by its base name."""
-    found: dict[str, list[Path]] = defaultdict(list)
-    for root in _ROOTS:
-        for folder, folders, files in os.walk(directory / root):
-            folders[:] = sorted(f for f in folders if f != _BOOKKEEPING)
-            for name in (*folders, *sorted(files)):
-                found[name].append(Path(folder) / name)
     return found
 
 
