@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,24 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Contract:
 def rules(clinic: Contract) -> Policy:
     """The made-up clinic's policy, as it is."""
     return clinic_documents.policy(clinic.path.parent, clinic)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    assert chromium, "chromium is not installed; `make test` installs it on Debian"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=chromium,
+            args=["--headless", "--no-sandbox", "--disable-gpu",
+                  "--disable-background-networking", "--disable-component-update",
+                  "--disable-sync"],
+        )  # fmt: skip
+        yield started
+        started.close()
 
 
 class ByRoom(LoadScopeScheduling):

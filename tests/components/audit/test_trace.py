@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -314,20 +313,6 @@ def test_a_line_comes_out_of_its_pieces_whole(cards: Path) -> None:
     for name in ("one", "two"):
         for line in _lines(tree_of(trace(cards, decision_id(name, 1)))):
             assert "".join(text for _, text in pieces(line)) == line
-
-
-@pytest.fixture
-def browser() -> Iterator:
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium")
-    assert chromium, "chromium is not installed; `make test` installs it on Debian"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=chromium, args=["--headless", "--no-sandbox", "--disable-gpu"]
-        )
-        yield started
-        started.close()
 
 
 @pytest.mark.browser

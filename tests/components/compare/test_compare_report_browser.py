@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,24 +34,6 @@ def page_file(pair: list[RunSummary], tmp_path_factory: pytest.TempPathFactory) 
         differences=["policy 1a and 2b"],
     )
     return write_comparison(made, folder)[0]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A real headless Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium")
-    assert chromium, "chromium is not installed; `make test` installs it on Debian"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--headless", "--no-sandbox", "--disable-gpu",
-                  "--disable-background-networking", "--disable-component-update",
-                  "--disable-sync"],
-        )  # fmt: skip
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,24 +52,6 @@ def test_a_run_blocked_at_the_data_gate_still_has_a_page(
     early = replace(runs[0], figures=(), native_figures=(), findings=())
     page = write_report([early], tmp_path, "0.0.0").read_text()
     assert "No run came as far as the release gate" in page
-
-
-@pytest.fixture
-def browser() -> Iterator:
-    """A real headless Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium")
-    assert chromium, "chromium is not installed; `make test` installs it on Debian"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--headless", "--no-sandbox", "--disable-gpu",
-                  "--disable-background-networking", "--disable-component-update",
-                  "--disable-sync"],
-        )  # fmt: skip
-        yield started
-        started.close()
 
 
 @pytest.mark.browser

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -154,24 +152,6 @@ def test_the_pdf_can_show_every_character_that_it_is_given(card: ModelCard) -> N
 
     points = [c for first, last in _COVERED for c in range(first, last + 1)]
     assert to_pdf(replace(card, sections=(), headline="".join(map(chr, points))))
-
-
-@pytest.fixture
-def browser() -> Iterator:
-    """A real headless Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium")
-    assert chromium, "chromium is not installed; `make test` installs it on Debian"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--headless", "--no-sandbox", "--disable-gpu",
-                  "--disable-background-networking", "--disable-component-update",
-                  "--disable-sync"],
-        )  # fmt: skip
-        yield started
-        started.close()
 
 
 @pytest.mark.browser
